@@ -61,9 +61,7 @@ def install(cache: Path | None = None, backends: Path = BACKENDS) -> Installatio
         # The stub finds its Python through `python3` on PATH and ignores PYTHONPATH.
         "PATH": os.pathsep.join([sysconfig.get_path("scripts"), os.environ.get("PATH", os.defpath)]),
         # This Python's own library first: a system libpython of the same version breaks the stub's imports.
-        "LD_LIBRARY_PATH": os.pathsep.join(
-            [str(library_folder), str(wheel.parents[1] / "nvidia_pytriton.libs")]
-        ),
+        "LD_LIBRARY_PATH": os.pathsep.join(libraries),
     }
     return Installation(wheel / "bin" / "tritonserver", target, environment)
 
@@ -78,7 +76,7 @@ def check_platform(system: str = sys.platform, machine: str | None = None) -> No
     machine = machine or platform.machine()
     if (system, machine) != ("linux", "x86_64"):
         raise RuntimeError(
-            f"platform: expected linux on x86_64, got {system} on {machine}; use NVIDIA's Triton container there"
+            f"platform: expected linux on x86_64, got {system} on {machine}; use NVIDIA's container"
         )
 
 
@@ -87,8 +85,8 @@ def check_numpy(version: str | None = None) -> None:
     version = version or _installed_version("numpy", "pip install 'numpy<2'")
     if int(version.split(".")[0]) >= 2:
         raise RuntimeError(
-            f"numpy: expected a version below 2, got {version}, with which Triton 2.51's python stub sends empty "
-            "outputs; pip install 'numpy<2'"
+            f"numpy: expected a version below 2, got {version}, with which the python stub of Triton 2.51 "
+            "sends empty outputs; pip install 'numpy<2'"
         )
 
 
