@@ -1,14 +1,12 @@
-"""ONNX Runtime behind the contract of NVIDIA's backend of that name, for servers that have only the python backend.
+"""ONNX Runtime behind the contract of NVIDIA's backend of that name, where only the python backend exists.
 
-The same `config.pbtxt` runs on both: `default_model_filename`, `optimization.graph.level` and the parameters below
-mean what they mean there (https://github.com/triton-inference-server/onnxruntime_backend, README).
+The same `config.pbtxt` runs on both: `default_model_filename`, `optimization.graph.level` and the parameters
+below mean what they mean there (https://github.com/triton-inference-server/onnxruntime_backend, README).
 """
 
 import sys
 
-sys.dont_write_bytecode = (
-    True  # a __pycache__ beside the model would look like a change of the model to Triton
-)
+sys.dont_write_bytecode = True  # Triton takes a new __pycache__ for a change of the model
 
 import json  # noqa: E402
 import os  # noqa: E402
@@ -19,8 +17,8 @@ import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
-# Spinning threads of five models in five processes steal two cores from each other: 340-400 ms against 190-230 ms
-# per four-modality request. NVIDIA's backend leaves it on, which is right for a machine with cores to spare.
+# Spinning threads of five sessions steal two cores from each other: 340-400 ms against 190-230 ms for a request
+# with four modalities. NVIDIA's backend leaves it on, which is right for a machine with cores to spare.
 SESSION_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -39,7 +37,7 @@ class TritonPythonModel:
         config = json.loads(args["model_config"])
         if args["model_instance_kind"] == "GPU":
             raise pb_utils.TritonModelException(
-                f"{config['name']}: this onnxruntime backend runs on the CPU, its instance_group says KIND_GPU; "
+                f"{config['name']}: this onnxruntime backend runs on the CPU, instance_group says KIND_GPU; "
                 "say KIND_CPU (configs/cpu.pbtxt), or serve from NVIDIA's container"
             )
         filename = config.get("default_model_filename") or "model.onnx"
@@ -91,11 +89,10 @@ def session_options(config: Mapping) -> ort.SessionOptions:
     """
     parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
     options = ort.SessionOptions()
-    # By default every core this process may use: requests meet the encoders mostly one after another, so fewer
-    # threads cost latency, and without spinning more threads than cores cost 0-5 %.
-    options.intra_op_num_threads = integer(parameters, "intra_op_thread_count") or len(
-        os.sched_getaffinity(0)
-    )
+    # By default every core this process may use: fewer threads double the latency of a lone request, and without
+    # spinning more threads than cores cost at most 5 % of the throughput.
+    cores = len(os.sched_getaffinity(0))
+    options.intra_op_num_threads = integer(parameters, "intra_op_thread_count") or cores
     options.inter_op_num_threads = integer(parameters, "inter_op_thread_count") or 1
     if integer(parameters, "execution_mode"):
         options.execution_mode = ort.ExecutionMode.ORT_PARALLEL
@@ -143,7 +140,7 @@ def check_names(path: Path, session: ort.InferenceSession, inputs: list[str], ou
         missing = set(declared) - set(found) if kind == "outputs" else set(declared) ^ set(found)
         if missing:
             raise pb_utils.TritonModelException(
-                f"{path}: {kind}: the configuration says {', '.join(declared)}, the file has {', '.join(found)}; "
+                f"{path}: {kind}: the configuration says {', '.join(declared)}, the file {', '.join(found)}; "
                 "export it again"
             )
 
@@ -165,7 +162,7 @@ def rows(feed: Feed) -> int:
 
 
 def concatenate(feeds: Sequence[Feed]) -> Feed:
-    """(rows, ...) of several requests -> (sum of rows, ...); a single request passes through without a copy."""
+    """(rows, ...) of several requests -> (sum of rows, ...); one request alone is not copied."""
     if len(feeds) == 1:
         return feeds[0]
     return {name: np.concatenate([feed[name] for feed in feeds]) for name in feeds[0]}
@@ -176,9 +173,7 @@ def split(outputs: Feed, counts: Sequence[int]) -> list[Feed]:
     total = sum(counts)
     for name, array in outputs.items():
         if array.ndim == 0 or len(array) != total:
-            raise ValueError(
-                f"output {name}: expected {total} rows, one per row of input, got shape {array.shape}"
-            )
+            raise ValueError(f"output {name}: expected {total} rows, as many as went in, got {array.shape}")
     ends = np.cumsum(counts)
     return [
         {name: array[end - count : end] for name, array in outputs.items()}
