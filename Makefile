@@ -1,0 +1,57 @@
+# The table of contents of verbs. `make help` lists them; every verb sets up what it needs.
+PYTHON ?= python3.11
+VENV   := .venv
+BIN    := $(VENV)/bin
+PRESET ?= weld_small
+SHELL  := /bin/bash
+
+.DEFAULT_GOAL := help
+.PHONY: help setup demo export serve stop train check format test test-fast clean
+
+help:  ## list the verbs
+	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
+
+setup: $(VENV)/.ready  ## create the environment (.venv) with pinned packages
+
+# --upgrade-deps would take whatever pip is newest; the constraints pin it like everything else.
+$(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
+	@command -v $(PYTHON) >/dev/null || { echo "$(PYTHON) not found: install Python 3.11, or run make PYTHON=/path/to/python3.11"; exit 2; }
+	@echo "Setting up $(VENV): about 3 GB, a few minutes the first time"
+	$(PYTHON) -m venv $(VENV)
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
+		".[multimodal,training,export,serving,test]" -e "./client[picture]"
+	@touch $@
+
+demo: setup  ## weld runs, export, serve, ask with and without modalities, pictures, stop
+	@$(BIN)/python -m serving.demo
+
+export: setup  ## PyTorch -> ONNX for PRESET (default weld_small), proven and described
+	@$(BIN)/python -m export $(PRESET)
+
+serve: setup export  ## run tritonserver in the foreground; Ctrl-C stops it
+	@$(BIN)/python -m serving start --foreground
+
+stop: setup  ## stop the server that `python -m serving start` left running
+	@$(BIN)/python -m serving stop
+
+train: setup  ## train PRESET from generated weld runs, write weights/ and its model card
+	@$(BIN)/python -m training train $(PRESET)
+
+check: setup  ## format, lint, types
+	@$(BIN)/ruff format --check .
+	@$(BIN)/ruff check .
+	@$(BIN)/mypy
+
+format: setup  ## format and mend what ruff can
+	@$(BIN)/ruff format .
+	@$(BIN)/ruff check --fix .
+
+test: setup  ## the whole suite, real server included
+	@$(BIN)/python -m pytest
+
+test-fast: setup  ## what needs no server and takes under a minute
+	@$(BIN)/python -m pytest -m "not server and not slow"
+
+clean:  ## remove what commands made; keeps the environment
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache model_repository/*/[0-9]*/{model,dense}.onnx* model_repository/*/[0-9]*/manifest.json
