@@ -17,8 +17,8 @@ import numpy as np  # noqa: E402
 import onnxruntime as ort  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
-# Spinning threads of five sessions steal two cores from each other: 340-400 ms against 190-230 ms for a request
-# with four modalities. NVIDIA's backend leaves it on, which is right for a machine with cores to spare.
+# Spinning threads of five sessions steal two cores from each other: 340-400 ms for a four-modality request
+# against 190-230 ms. NVIDIA's backend leaves it on, which is right for a machine with cores to spare.
 SESSION_ENTRIES = {"session.intra_op.allow_spinning": "0", "session.inter_op.allow_spinning": "0"}
 LEVELS = {
     -1: ort.GraphOptimizationLevel.ORT_ENABLE_BASIC,
@@ -89,8 +89,8 @@ def session_options(config: Mapping) -> ort.SessionOptions:
     """
     parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
     options = ort.SessionOptions()
-    # By default every core this process may use: fewer threads double the latency of a lone request, and without
-    # spinning more threads than cores cost at most 5 % of the throughput.
+    # By default every core this process may use: fewer threads double the latency of a lone request, and
+    # without spinning more threads than cores cost at most 5 % of the throughput.
     cores = len(os.sched_getaffinity(0))
     options.intra_op_num_threads = integer(parameters, "intra_op_thread_count") or cores
     options.inter_op_num_threads = integer(parameters, "inter_op_thread_count") or 1
