@@ -1,0 +1,91 @@
+"""The sizes and names a preprocess model promises, read from its Triton configuration."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from enum import IntEnum
+from typing import Any
+
+import numpy as np
+
+DTYPES = {"TYPE_UINT8": np.uint8, "TYPE_INT32": np.int32, "TYPE_FP32": np.float32, "TYPE_BOOL": np.bool_}
+DECODED = {
+    "video": "video_frames",
+    "image": "image_pixels",
+    "audio": "audio_waveform",
+    "sensor": "sensor_series",
+}
+
+
+class Status(IntEnum):
+    """What became of a payload; OK and PARTIAL are used, the rest is zeros and masked."""
+
+    OK = 0
+    ABSENT = 1
+    PARTIAL = 2
+    CORRUPT = 3
+
+
+@dataclass(frozen=True)
+class Contract:
+    """Modalities in order, and every output's shape (without batch) and dtype.
+
+    frames:      (frames, size, size, 3) of `video_frames`
+    photos:      (photos, size, size, 3) of `image_pixels`
+    samples:     length of `audio_waveform` at `audio_rate_hz`
+    steps:       rows of `sensor_series`, whose columns are `sensor_columns`
+    """
+
+    modalities: tuple[str, ...]
+    outputs: Mapping[str, tuple[tuple[int, ...], type[np.generic]]]
+    sensor_columns: tuple[str, ...] = ()
+    audio_rate_hz: int = 16_000
+
+    def __post_init__(self) -> None:
+        missing = [DECODED[name] for name in self.modalities if DECODED[name] not in self.outputs]
+        if missing:
+            raise ValueError(f"preprocess: expected an output {missing[0]!r}, got none; add it to the config")
+        for name in {"video", "image"} & set(self.modalities):
+            dims = self.outputs[DECODED[name]][0]
+            if len(dims) != 4 or dims[1] != dims[2] or dims[3] != 3:
+                raise ValueError(
+                    f"{DECODED[name]}: expected dims [n, size, size, 3], got {list(dims)}; correct the config"
+                )
+        if "sensor" in self.modalities and self.outputs["sensor_series"][0][1] != len(self.sensor_columns):
+            raise ValueError(
+                f"sensor_columns: expected as many as sensor_series has channels, "
+                f"got {len(self.sensor_columns)}; correct the config"
+            )
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Contract:
+        """Read the JSON form of a config.pbtxt, as Triton hands it to a backend."""
+        parameters = {key: value["string_value"] for key, value in config.get("parameters", {}).items()}
+        outputs = {
+            output["name"]: (tuple(int(dim) for dim in output["dims"]), DTYPES[output["data_type"]])
+            for output in config["output"]
+        }
+        return cls(
+            _names(parameters["modalities"]),
+            outputs,
+            _names(parameters.get("sensor_columns", "")),
+            int(parameters.get("audio_rate_hz", 16_000)),
+        )
+
+    def dims(self, modality: str) -> tuple[int, ...]:
+        """The shape of a modality's decoded tensor, without batch."""
+        return self.outputs[DECODED[modality]][0]
+
+    def blank(self, names: Sequence[str]) -> dict[str, np.ndarray]:
+        """Zeros for the outputs in `names` that this model has, without batch."""
+        return {name: np.zeros(*self.outputs[name]) for name in names if name in self.outputs}
+
+
+def _names(text: str) -> tuple[str, ...]:
+    return tuple(name.strip() for name in text.split(",") if name.strip())
+
+
+def evenly(count: int, picks: int) -> np.ndarray:
+    """Indices of `picks` items from the first to the last of `count`; they repeat when count < picks."""
+    return np.floor(np.arange(picks) * (count - 1) / max(picks - 1, 1) + 0.5).astype(np.int64)

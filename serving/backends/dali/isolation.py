@@ -1,0 +1,56 @@
+"""One bad sample fails a whole DALI batch: run the batch, and on failure each sample alone."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import numpy as np
+
+log = logging.getLogger(__name__)
+
+
+class IsolatedPipeline:
+    """A built DALI pipeline of one output whose failures stay with the sample that caused them.
+
+    pipeline: an `nvidia.dali.Pipeline` with prefetch_queue_depth 1 (2 wants two feeds per run)
+    """
+
+    def __init__(self, pipeline: Any) -> None:
+        pipeline.build()
+        self._pipeline = pipeline
+
+    def __call__(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray | None]:
+        """Run every sample (input name -> array); None stands where a sample did not decode.
+
+        More samples than the pipeline's batch size are run in slices.
+        """
+        size = self._pipeline.max_batch_size
+        outputs: list[np.ndarray | None] = []
+        for start in range(0, len(samples), size):
+            outputs += self._isolated(samples[start : start + size])
+        return outputs
+
+    def _isolated(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray | None]:
+        try:
+            return list(self._run(samples))
+        except RuntimeError as error:
+            if len(samples) == 1:
+                log.warning("%s does not decode: %s", "/".join(samples[0]), _cause(error))
+                return [None]
+        return [output for sample in samples for output in self._isolated([sample])]
+
+    def _run(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
+        feeds = {name: [sample[name] for sample in samples] for name in samples[0]}
+        (output,) = self._pipeline.run(**feeds)
+        output = output.as_cpu()
+        # A copy: the next run writes into the same memory.
+        return [np.array(output.at(index)) for index in range(len(samples))]
+
+
+def _cause(error: Exception) -> str:
+    """The line of DALI's long message that names the reason."""
+    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
+    telling = [line for line in lines if "rror" in line and not line.startswith("Critical")]
+    return (telling or lines or [type(error).__name__])[0][:200]

@@ -1,0 +1,61 @@
+"""Triton's entry points of the preprocess backend: one batch in, every request answered, none refused."""
+
+from __future__ import annotations
+
+import importlib.util
+import json
+import sys
+from pathlib import Path
+from types import ModuleType
+
+import numpy as np
+import triton_python_backend_utils as pb_utils
+
+sys.dont_write_bytecode = True  # the model repository holds releases, no caches
+# The folder of all backends, in which this one is the package `dali`.
+sys.path.append(str(Path(__file__).parent.parent))
+
+from dali.contract import Contract
+from dali.preprocess import Preprocessor
+
+
+class TritonPythonModel:
+    """One instance of one preprocess model; its only state is the built pipelines."""
+
+    def initialize(self, args: dict[str, str]) -> None:
+        """Build the pipelines of `<version>/dali.py` for the sizes of the configuration."""
+        config = json.loads(args["model_config"])
+        contract = Contract.from_config(config)
+        self.inputs = [tensor["name"] for tensor in config["input"] if tensor["name"] != "present"]
+        source = Path(args["model_repository"], args["model_version"], "dali.py")
+        device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
+        self.preprocess = Preprocessor(contract, _load(source), device, int(args["model_instance_device_id"]))
+
+    def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
+        """Decode all requests of a dynamic batch at once."""
+        payloads = [{name: _array(request, name).reshape(-1) for name in self.inputs} for request in requests]
+        present = np.concatenate([_array(request, "present") for request in requests])
+        return [
+            pb_utils.InferenceResponse([pb_utils.Tensor(name, value[None]) for name, value in answer.items()])
+            for answer in self.preprocess(payloads, present)
+        ]
+
+    def finalize(self) -> None:
+        """Stop the decoder threads."""
+        self.preprocess.close()
+
+
+def _array(request: pb_utils.InferenceRequest, name: str) -> np.ndarray:
+    return pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+
+
+def _load(source: Path) -> ModuleType:
+    """Run a model version's own pipeline definitions, under a name that nothing else imports."""
+    if not source.exists():
+        raise FileNotFoundError(
+            f"preprocess: expected DALI pipelines in {source.name} of the version folder, found none"
+        )
+    spec = importlib.util.spec_from_file_location("pipelines_of_this_model", source)
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
