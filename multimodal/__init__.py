@@ -1,0 +1,1 @@
+"""PyTorch: what the networks are. Encoders, fusions, heads, losses, presets and how they are put together."""

@@ -1,0 +1,125 @@
+"""What lies between served tensors and encoders, inside the exported graph: serving cannot disagree with training."""
+
+from __future__ import annotations
+
+import math
+
+import torch
+from torch import Tensor, nn
+
+from multimodal.presets import KALDI_HOP, KALDI_WINDOW, Audio
+
+FFT_POINTS = 512
+PREEMPHASIS = 0.97
+LOWEST_HZ = 20.0
+MEL_FLOOR = 1.192092955078125e-07  # the floor of Kaldi's fbank and of AST's feature extractor
+AUDIOSET_MEAN = -4.2677393  # of log-mel features; AST divides by twice the deviation
+AUDIOSET_STD = 4.5689974
+PADDING_FEATURE = -AUDIOSET_MEAN / (2 * AUDIOSET_STD)  # a zero log-mel feature after normalisation
+
+
+class PixelFrontEnd(nn.Module):
+    """UINT8 pictures, channels last, to floats in [0, 1], channels first."""
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(..., height, width, 3) uint8 -> (..., 3, height, width) float32 in [0, 1]."""
+        # The cast comes first: TensorRT accepts a UINT8 input only if its sole consumer is a cast.
+        return (pixels.to(torch.float32) / 255.0).movedim(-1, -3)
+
+
+class KaldiLogMel(nn.Module):
+    """Kaldi's log-mel filter bank with AST's normalisation, as transformers' ASTFeatureExtractor computes it.
+
+    Windows of 25 ms every 10 ms, mean removed, pre-emphasis .97, Hann window, 512 point power spectrum,
+    triangular mel filters from 20 Hz to half the sample rate, natural logarithm. All steps before the square
+    are linear, so they are one strided convolution; there is no complex number in the graph. Keep it in
+    float32: the quiet mel bins lie eight decades under the loud ones.
+    Source: Gong et al., AST (arXiv 2104.01778); Kaldi `compute-fbank-feats`.
+    """
+
+    def __init__(self, audio: Audio) -> None:
+        super().__init__()
+        self.frames = audio.frames
+        self.register_buffer("spectrum", windowed_spectrum().float().unsqueeze(1), persistent=False)
+        self.register_buffer(
+            "mel", mel_filters(audio.mel_bins, audio.sample_rate_hz).float().unsqueeze(-1), persistent=False
+        )
+        ends = torch.arange(audio.frames, dtype=torch.int32) * KALDI_HOP + KALDI_WINDOW
+        self.register_buffer("frame_ends", ends, persistent=False)
+
+    def forward(self, waveform: Tensor, samples: Tensor) -> Tensor:
+        """Normalised log-mel features; frames that reach past the real samples are zero features, normalised.
+
+        waveform: (batch, 400 + 160 (frames - 1)) float in [-1, 1], zero padded; samples: (batch, 1) int, real
+                  samples
+        returns:  (batch, frames, mel bins)
+        """
+        parts = nn.functional.conv1d(waveform.unsqueeze(1), self.spectrum, stride=KALDI_HOP)
+        real, imaginary = parts.chunk(2, dim=1)  # each (batch, frequencies, frames)
+        power = real * real + imaginary * imaginary
+        # A convolution of width one, for ONNX Runtime refuses a batch of zero rows in a product with a
+        # matrix.
+        log_mel = nn.functional.conv1d(power, self.mel).clamp(min=MEL_FLOOR).log().transpose(1, 2)
+        heard = (self.frame_ends <= samples).unsqueeze(-1)  # (batch, frames, 1)
+        return torch.where(heard, (log_mel - AUDIOSET_MEAN) / (2 * AUDIOSET_STD), PADDING_FEATURE)
+
+
+class SeriesStandardiser(nn.Module):
+    """Sensor channels to zero mean and unit deviation of the *training set*, so that absolute levels survive."""
+
+    def __init__(self, channels: int) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.zeros(channels))
+        self.register_buffer("std", torch.ones(channels))
+
+    @torch.no_grad()
+    def fit(self, series: Tensor) -> None:
+        """Take mean and deviation from training rows (..., channels); a constant channel keeps deviation 1.
+
+        Raises ValueError when there are no rows or the channels do not match.
+        """
+        rows = series.reshape(-1, series.shape[-1]).double()
+        if rows.shape[1] != self.mean.numel() or not len(rows):
+            raise ValueError(
+                f"sensor statistics: expected rows of {self.mean.numel()} channels, got {tuple(series.shape)}; "
+                "pass the training series as (..., channels)"
+            )
+        deviation = rows.std(dim=0, unbiased=False)
+        self.mean.copy_(rows.mean(dim=0))
+        self.std.copy_(torch.where(deviation > 1e-6, deviation, torch.ones_like(deviation)))
+
+    def forward(self, series: Tensor) -> Tensor:
+        """(batch, steps, channels) physical units -> same shape, standardised."""
+        return (series - self.mean) / self.std
+
+
+def windowed_spectrum() -> Tensor:
+    """(514, 400) float64: rows are real then imaginary parts of 257 frequencies, applied to one raw window."""
+    identity = torch.eye(KALDI_WINDOW, dtype=torch.float64)
+    centred = identity - 1.0 / KALDI_WINDOW
+    previous = torch.roll(identity, 1, dims=0)
+    previous[0] = identity[0]  # Kaldi emphasises the first sample against itself
+    emphasis = identity - PREEMPHASIS * previous
+    window = torch.hann_window(KALDI_WINDOW, periodic=False, dtype=torch.float64)
+    time = torch.arange(KALDI_WINDOW, dtype=torch.float64)
+    frequency = torch.arange(FFT_POINTS // 2 + 1, dtype=torch.float64)
+    angle = 2 * math.pi * frequency[:, None] * time[None, :] / FFT_POINTS
+    transform = torch.cat([angle.cos(), -angle.sin()])
+    return (transform * window) @ emphasis @ centred
+
+
+def mel_filters(bins: int, sample_rate_hz: int) -> Tensor:
+    """(bins, 257) float64: triangles between points evenly spaced on Kaldi's mel scale (1127 ln(1 + f / 700))."""
+
+    def to_mel(hertz: Tensor) -> Tensor:
+        return 1127.0 * torch.log1p(hertz / 700.0)
+
+    half_rate = sample_rate_hz / 2
+    edges = to_mel(torch.tensor([LOWEST_HZ, half_rate], dtype=torch.float64))
+    points = torch.linspace(float(edges[0]), float(edges[1]), bins + 2, dtype=torch.float64)
+    hertz = torch.arange(FFT_POINTS // 2 + 1, dtype=torch.float64) * sample_rate_hz / FFT_POINTS
+    positions = to_mel(hertz)[None, :]
+    left, centre, right = points[:-2, None], points[1:-1, None], points[2:, None]
+    rising = (positions - left) / (centre - left)
+    falling = (right - positions) / (right - centre)
+    return torch.minimum(rising, falling).clamp(min=0.0)
