@@ -1,0 +1,13 @@
+"""PyTorch -> ONNX: graphs that keep what `config.pbtxt` promises, compared with PyTorch and described.
+
+contract        what one `config.pbtxt` promises
+wires           whether the models of an ensemble fit together
+onnx_graphs     one module -> one dense ONNX graph
+absent_rows     the same graph, computing only the rows that are there
+example_inputs  seeded tensors for every input of a contract
+parity          the engine against PyTorch, one row per output
+manifest        what lies in a version folder, and what it was made from
+publish         whole files or nothing
+engines         build, export, wrap and compare one model
+jobs            several of them side by side
+"""

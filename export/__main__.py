@@ -1,0 +1,192 @@
+"""python -m export PRESET: PyTorch weights -> proven ONNX files in the model repository.
+
+    python -m export weld_small                                   # every model of the preset
+    python -m export weld_small --only weld_small_fusion --force  # one of them, even if nothing changed
+    python -m export weld_base --weights random                   # sizes and speed; the answers mean nothing
+
+The parity table and progress go to stderr, the repository's path to stdout. Exit 1: an export or a comparison
+failed, and nothing at all was published. Exit 2: mistyped.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import sys
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tqdm import tqdm
+
+from export import contract, jobs, manifest, parity, publish
+from multimodal.presets import PRESETS
+from multimodal.weld_classes import MODALITIES
+
+ROOT = Path(__file__).parents[1]
+VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
+RANDOM = "random"
+
+
+class Refusal(Exception):
+    """A request that cannot be carried out, in a sentence for the person who typed it."""
+
+
+@dataclass(frozen=True)
+class Request:
+    """What the command line asks for, checked."""
+
+    preset: str
+    models: tuple[str, ...]
+    weights: Path | None
+    repository: Path
+    recorded: Path | None
+    force: bool
+
+
+def model_names(preset: str) -> tuple[str, ...]:
+    """The models of a preset that have an engine; the slowest first, so that two processes end together."""
+    encoders = {modality: f"{preset}_{modality}_encoder" for modality in MODALITIES}
+    return (encoders.pop("video"), encoders.pop("image"), f"{preset}_fusion", *encoders.values())
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    parser = _parser()
+    typed = parser.parse_args(arguments)
+    try:
+        request = _request(parser, typed)
+        return export_preset(request)
+    except (Refusal, OSError, ValueError, KeyError) as error:
+        _say(f"export: {error}")
+        return 1
+
+
+def export_preset(request: Request) -> int:
+    """Export what is not current; publish all of it or nothing. Returns the exit code."""
+    weights = manifest.sha256(request.weights) if request.weights else "random, seed 0"
+    recipes = {
+        name: manifest.recipe(contract.load(request.repository, name), request.preset, weights)
+        for name in request.models
+    }
+    folders = {name: request.repository / name / str(VERSION) for name in request.models}
+    stale = [n for n in request.models if request.force or not manifest.is_current(folders[n], recipes[n])]
+    for name in request.models:
+        if name not in stale:
+            _say(f"{name}: nothing changed")
+    if stale and not _make(request, stale, recipes, folders):
+        return 1
+    print(request.repository)
+    return 0
+
+
+def _make(
+    request: Request, names: list[str], recipes: dict[str, manifest.Recipe], folders: dict[str, Path]
+) -> bool:
+    """Export `names` into a staging folder, print the comparison, publish when every row is ok."""
+    if request.weights is None:
+        _say(f"{request.preset}: weights are random; shapes and speed are real, answers mean nothing")
+    with publish.staging(request.repository, request.preset) as folder:
+        found = _compare(
+            jobs.Job(
+                request.preset, name, request.weights, request.repository, folder / name, request.recorded
+            )
+            for name in names
+        )
+        rows = [row for name in names for row in found[name]]
+        _say(parity.table(rows))
+        failed = sorted({row.model for row in rows if not row.ok})
+        if failed:
+            XX
+            return False
+        for name in names:
+            described = manifest.write(
+                folder / name, recipes[name], VERSION, [row.as_dict() for row in found[name]]
+            )
+            _publish(described, folders[name])
+    return True
+
+
+def _publish(described: Path, folder: Path) -> None:
+    """Move what lies beside the manifest `described` into `folder`, the manifest last."""
+    files = [file for file in sorted(described.parent.iterdir()) if file != described]
+    published = publish.publish([*files, described], folder)
+    size_mb = sum(file.stat().st_size for file in published) / 1e6
+    _say(f"{described.parent.name}: version {VERSION} published, {size_mb:.1f} MB")
+
+
+def _compare(work: Iterable[jobs.Job]) -> dict[str, list[parity.ParityRow]]:
+    """Run the jobs behind a progress bar; model -> its parity rows."""
+    work = list(work)
+    found = {}
+    with tqdm(total=len(work), unit="model", desc="export", file=sys.stderr) as bar:
+        for job, rows in jobs.run(work):
+            found[job.model] = rows
+            bar.set_postfix_str(job.model)
+            bar.update()
+    return found
+
+
+def _say(line: str) -> None:
+    print(line, file=sys.stderr)
+
+
+def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Request:
+    if typed.preset not in PRESETS:
+        parser.error(
+            f"preset: expected one of {', '.join(PRESETS)}, got {typed.preset}{_meant(typed.preset, PRESETS)}"
+        )
+    names = model_names(typed.preset)
+    for name in typed.only or ():
+        if name not in names:
+            parser.error(f"--only: expected some of {', '.join(names)}, got {name}{_meant(name, names)}")
+    if not typed.repository.is_dir():
+        raise Refusal(f"{typed.repository}: expected a model repository, found no folder; check --repository")
+    return Request(
+        preset=typed.preset,
+        models=tuple(name for name in names if not typed.only or name in typed.only),
+        weights=_weights(typed.preset, typed.weights),
+        repository=typed.repository.resolve(),
+        recorded=typed.recorded,
+        force=typed.force,
+    )
+
+
+def _weights(preset: str, typed: str | None) -> Path | None:
+    if typed == RANDOM:
+        return None
+    path = Path(typed) if typed else ROOT / "weights" / f"{preset}.safetensors"
+    if not path.is_file():
+        advice = (
+            "run `python -m training train weld_small`" if preset == "weld_small" else "pass --weights random"
+        )
+        raise Refusal(
+            f"{path}: expected the weights of {preset}, found no file; {advice}, or pass --weights FILE"
+        )
+    return path.resolve()
+
+
+def _meant(typed: str, known: Sequence[str] | dict[str, object]) -> str:
+    close = difflib.get_close_matches(typed, known)
+    return f"; did you mean {' or '.join(close)}?" if close else ""
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("preset", help=f"one of {', '.join(PRESETS)}")
+    parser.add_argument(
+        "--weights", metavar="FILE", help="safetensors, or `random`; default weights/PRESET.safetensors"
+    )
+    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository", metavar="DIR")
+    parser.add_argument("--only", nargs="+", metavar="MODEL", help="only these models of the preset")
+    parser.add_argument(
+        "--recorded", type=Path, metavar="NPZ", help="decoded welds to compare on too, arrays by tensor name"
+    )
+    parser.add_argument("--force", action="store_true", help="export again even if nothing changed")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,90 @@
+"""All of it for one model: build, export, wrap, compare with PyTorch, describe; nothing is published here."""
+
+from __future__ import annotations
+
+import functools
+from collections.abc import Mapping
+from pathlib import Path
+
+import numpy as np
+import torch
+from torch import nn
+
+from export import absent_rows, contract, onnx_graphs, parity
+from export.jobs import Job
+from multimodal import build, served
+from multimodal.presets import PRESETS
+from multimodal.weld import QuadModalWeldModel
+
+SERVED, DENSE = "model.onnx", "dense.onnx"
+RANDOM_SEED = 0  # of weights that nobody trained
+
+
+def export_model(job: Job) -> list[parity.ParityRow]:
+    """Write `dense.onnx` and `model.onnx` into the job's folder and compare both with PyTorch.
+
+    The rows say whether the files may be published. ValueError when a graph does not keep its contract.
+    """
+    module = served_module(job.preset, job.model, job.weights)
+    promised = contract.load(job.repository, job.model)
+    job.folder.mkdir(parents=True, exist_ok=True)
+    write_graphs(module, promised, job.folder)
+    return compare_files(
+        module, promised, job.folder, None if job.recorded is None else _recorded(job.recorded)
+    )
+
+
+def write_graphs(module: nn.Module, promised: contract.Contract, folder: Path) -> list[Path]:
+    """`dense.onnx` for TensorRT, `model.onnx` for ONNX Runtime; the same graph if there is no row mask."""
+    dense_path, served_path = folder / DENSE, folder / SERVED
+    dense = onnx_graphs.export_dense(module, promised, dense_path)
+    if absent_rows.mask_of(promised) is None:
+        onnx_graphs.save(dense, served_path)
+    else:
+        inner = absent_rows.single_row(promised)
+        if inner is not promised:
+            dense = onnx_graphs.export_dense(module, inner, folder / "row.onnx")
+        onnx_graphs.save(absent_rows.skip_absent(dense, promised), served_path)
+        for leftover in folder.glob("row.onnx*"):
+            leftover.unlink()
+    return [file for name in (SERVED, DENSE) for file in sorted(folder.glob(f"{name}*"))]
+
+
+def compare_files(
+    module: nn.Module,
+    promised: contract.Contract,
+    folder: Path,
+    recorded: Mapping[str, np.ndarray] | None = None,
+) -> list[parity.ParityRow]:
+    """Parity rows of both files against the module, which runs once per case."""
+    cases = parity.cases(promised, recorded)
+    expected = parity.references(parity.pytorch(module, promised), cases)
+    threads = torch.get_num_threads()
+    return [
+        row
+        for name in (SERVED, DENSE)
+        for row in parity.compare(promised, name, parity.onnx_runtime(folder / name, threads), expected)
+    ]
+
+
+def served_module(preset: str, model: str, weights: Path | None) -> nn.Module:
+    """The module whose forward takes and returns exactly the tensors of the model's configuration."""
+    whole = _whole(preset, weights)
+    part = model.removeprefix(f"{preset}_")
+    module = (
+        served.ServedFusion(whole)
+        if part == "fusion"
+        else served.ServedEncoder(whole, part.removesuffix("_encoder"))
+    )
+    return module.eval()
+
+
+@functools.lru_cache(maxsize=1)
+def _whole(preset: str, weights: Path | None) -> QuadModalWeldModel:
+    torch.manual_seed(RANDOM_SEED)
+    return build.build(PRESETS[preset], weights)
+
+
+def _recorded(file: Path) -> dict[str, np.ndarray]:
+    with np.load(file, allow_pickle=False) as arrays:
+        return {name: arrays[name] for name in arrays.files}

@@ -1,0 +1,164 @@
+"""manifest.json: what lies in a version folder, what it was made from, and how far it is from PyTorch."""
+
+from __future__ import annotations
+
+import hashlib
+import importlib.metadata
+import json
+import platform
+import subprocess
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from pathlib import Path
+
+from export.contract import Contract
+
+FILE = "manifest.json"
+PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
+ROOT = Path(__file__).parents[1]
+SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """Everything that an engine's bytes depend on; equal recipes need no second export."""
+
+    model: str
+    preset: str
+    contract_sha256: str
+    weights_sha256: str
+    sources_sha256: str
+    versions: Mapping[str, str]
+
+    @property
+    def digest(self) -> str:
+        """sha256 over all fields, 64 hex digits."""
+        text = json.dumps(vars(self) | {"versions": dict(self.versions)}, sort_keys=True)
+        return hashlib.sha256(text.encode()).hexdigest()
+
+
+def recipe(contract: Contract, preset: str, weights_sha256: str) -> Recipe:
+    """The recipe of `contract`'s engine as it would be made now, from this code and these packages."""
+    return Recipe(contract.name, preset, contract.digest, weights_sha256, sources_sha256(), versions())
+
+
+def write(folder: Path, made: Recipe, version: int, parity: Sequence[Mapping[str, object]]) -> Path:
+    """Describe every file of `folder` in a manifest beside them; returns its path.
+
+    For a staging folder, before its files become visible. ValueError for a figure that is not finite.
+    """
+    path = Path(folder) / FILE
+    files = [file for file in sorted(Path(folder).iterdir()) if file != path]
+    path.write_text(render(describe(made, version, files, parity)))
+    return path
+
+
+def describe(
+    made: Recipe, version: int, files: Sequence[Path], parity: Sequence[Mapping[str, object]]
+) -> dict[str, object]:
+    """The manifest of one version as a plain dictionary; `files` are its engine files."""
+    return {
+        "model": made.model,
+        "version": version,
+        "preset": made.preset,
+        "recipe_sha256": made.digest,
+        "contract_sha256": made.contract_sha256,
+        "weights_sha256": made.weights_sha256,
+        "sources_sha256": made.sources_sha256,
+        "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files},
+        "git": git_state(),
+        "created_utc": datetime.now(UTC).isoformat(timespec="seconds"),
+        "versions": dict(made.versions),
+        "parity": list(parity),
+    }
+
+
+def render(manifest: Mapping[str, object]) -> str:
+    """The manifest's text: JSON, indented, refusing what JSON cannot say (NaN)."""
+    return json.dumps(manifest, indent=2, allow_nan=False) + "\n"
+
+
+def read(folder: Path) -> dict[str, object]:
+    """The manifest of a version folder; FileNotFoundError without one, ValueError if it is no JSON object."""
+    path = Path(folder) / FILE
+    manifest = json.loads(path.read_text())
+    if not isinstance(manifest, dict):
+        raise ValueError(
+            f"{path}: expected a JSON object, got {type(manifest).__name__}; export the model again"
+        )
+    return manifest
+
+
+def verify(folder: Path) -> list[str]:
+    """One sentence for every engine file that is not what the manifest says; an empty list when all are."""
+    path = Path(folder) / FILE
+    try:
+        files = read(folder)["files"]
+    except FileNotFoundError:
+        return [f"{path}: expected a manifest, found none; run `python -m export <preset>`"]
+    except (ValueError, KeyError) as error:
+        return [f"{path}: expected a manifest, got {error!r}; export the model again"]
+    return list(_file_faults(Path(folder), files))
+
+
+def _file_faults(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Iterable[str]:
+    for name, entry in files.items():
+        file = folder / name
+        if not file.is_file():
+            yield f"{file}: expected {entry['bytes']} bytes, found no file; export the model again"
+        elif file.stat().st_size != entry["bytes"]:
+            got = file.stat().st_size
+            yield f"{file}: expected {entry['bytes']} bytes, got {got}; export the model again"
+        elif sha256(file) != entry["sha256"]:
+            yield f"{file}: expected sha256 {entry['sha256']}, got another; export the model again"
+
+
+def is_current(folder: Path, made: Recipe) -> bool:
+    """Whether the folder holds, whole, what this recipe makes."""
+    try:
+        current = read(folder).get("recipe_sha256") == made.digest
+    except (FileNotFoundError, ValueError):
+        return False
+    return current and not verify(folder)
+
+
+def sha256(file: Path) -> str:
+    """sha256 of a file's bytes, 64 hex digits."""
+    with Path(file).open("rb") as stream:
+        return hashlib.file_digest(stream, "sha256").hexdigest()
+
+
+def sources_sha256() -> str:
+    """sha256 over the names and texts of the Python files that decide what a graph computes."""
+    digest = hashlib.sha256()
+    for file in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
+        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+    return digest.hexdigest()
+
+
+def versions() -> dict[str, str]:
+    """Versions of Python and of every package that takes part in an export; "missing" if not installed."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = importlib.metadata.version(package)
+        except importlib.metadata.PackageNotFoundError:
+            found[package] = "missing"
+    return found
+
+
+def git_state() -> dict[str, object]:
+    """Commit and whether the tree differs from it; "unknown" outside a repository or without git."""
+    try:
+        commit = _git("rev-parse", "HEAD")
+        return {"commit": commit, "dirty": bool(_git("status", "--porcelain"))}
+    except (OSError, subprocess.CalledProcessError):
+        return {"commit": "unknown", "dirty": "unknown"}
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(
+        ["git", *arguments], cwd=ROOT, check=True, capture_output=True, text=True, timeout=30
+    )
+    return done.stdout.strip()

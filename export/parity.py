@@ -1,0 +1,209 @@
+"""Parity is a table: the engine against PyTorch, one row per output, one tolerance per precision."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass
+from pathlib import Path
+
+import numpy as np
+
+from export.contract import Contract
+from export.example_inputs import draw
+
+Arrays = dict[str, np.ndarray]
+Run = Callable[[Mapping[str, np.ndarray]], Arrays]
+
+
+@dataclass(frozen=True)
+class Tolerance:
+    """|engine - PyTorch| <= atol + rtol * |PyTorch|, element by element."""
+
+    atol: float
+    rtol: float
+
+
+# Rows: precision; columns: what an output is, taken from the end of its name.
+TOLERANCES: dict[str, dict[str, Tolerance]] = {
+    "fp32": {
+        "tokens": Tolerance(1e-4, 1e-4),
+        "attention": Tolerance(1e-5, 1e-4),
+        "probabilities": Tolerance(1e-5, 1e-4),
+        "score": Tolerance(1e-5, 1e-4),
+        "embedding": Tolerance(1e-5, 1e-4),
+    },
+    "bf16": {
+        "tokens": Tolerance(1e-1, 5e-2),
+        "attention": Tolerance(2e-2, 5e-2),
+        "probabilities": Tolerance(3e-2, 5e-2),
+        "score": Tolerance(3e-2, 5e-2),
+        "embedding": Tolerance(2e-2, 5e-2),
+    },
+}
+ALIVE = 1e-6  # an output whose largest value is below this agrees with anything: nothing was compared
+
+
+@dataclass(frozen=True)
+class ParityRow:
+    """The worst of all compared batches for one output of one engine file."""
+
+    model: str
+    engine: str
+    output: str
+    max_abs: float
+    max_rel: float
+    cosine: float
+    reference_abs_max: float
+    atol: float
+    rtol: float
+    ok: bool
+    remark: str = ""
+
+    def as_dict(self) -> dict[str, object]:
+        """Plain values for JSON; a figure that is not finite becomes None, which JSON can say."""
+        return {key: None if value != value else value for key, value in asdict(self).items()}
+
+
+def onnx_runtime(path: Path, threads: int = 1) -> Run:
+    """A function that runs the ONNX file on the CPU: input name -> array to output name -> array."""
+    import onnxruntime
+
+    options = onnxruntime.SessionOptions()
+    options.intra_op_num_threads = threads
+    options.log_severity_level = 3
+    options.add_session_config_entry("session.intra_op.allow_spinning", "0")
+    session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+    names = [output.name for output in session.get_outputs()]
+    return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
+
+
+def pytorch(module: object, contract: Contract) -> Run:
+    """The same for the PyTorch module that was exported."""
+    import torch
+
+    def run(inputs: Mapping[str, np.ndarray]) -> Arrays:
+        tensors = [torch.from_numpy(np.ascontiguousarray(inputs[tensor.name])) for tensor in contract.inputs]
+        with torch.no_grad():
+            outputs = module(*tensors)
+        outputs = (outputs,) if isinstance(outputs, torch.Tensor) else outputs
+        names = [tensor.name for tensor in contract.outputs]
+        return {name: output.numpy() for name, output in zip(names, outputs, strict=True)}
+
+    return run
+
+
+def cases(contract: Contract, recorded: Mapping[str, np.ndarray] | None = None) -> list[Arrays]:
+    """Batches of 1, 2 and the maximum, all rows there and some absent; besides them, the recorded tensors.
+
+    recorded: input name -> (runs, ...) of real decoded welds; at most the contract's batch of them is used.
+    """
+    batches = [(batch, absent) for batch in sorted({1, 2, contract.max_batch}) for absent in (False, True)]
+    drawn = [draw(contract, batch, seed, absent) for seed, (batch, absent) in enumerate(batches, start=1)]
+    names = {tensor.name for tensor in contract.inputs}
+    if recorded is not None and names <= set(recorded):
+        drawn.append({name: recorded[name][: contract.max_batch] for name in names})
+    return drawn
+
+
+def references(run: Run, inputs: Iterable[Arrays]) -> list[tuple[Arrays, Arrays]]:
+    """Pair every case with what PyTorch answers, once for all engine files of a model."""
+    return [(case, run(case)) for case in inputs]
+
+
+def compare(
+    contract: Contract,
+    engine: str,
+    run: Run,
+    expected: Iterable[tuple[Arrays, Arrays]],
+    precision: str = "fp32",
+) -> list[ParityRow]:
+    """Run every case on the engine and keep the worst figures of each output, in the contract's order."""
+    pairs = [(answer, run(case)) for case, answer in expected]
+    rows = []
+    for tensor in contract.outputs:
+        tolerance = tolerance_of(tensor.name, precision)
+        wanted = [answer[tensor.name] for answer, _ in pairs]
+        got = [answer[tensor.name] for _, answer in pairs]
+        rows.append(_row((contract.name, engine, tensor.name), wanted, got, tolerance))
+    return rows
+
+
+def tolerance_of(output: str, precision: str) -> Tolerance:
+    """The tolerance for an output of this name; KeyError for a precision or kind of output not in the table."""
+    if precision not in TOLERANCES:
+        raise KeyError(f"precision: expected one of {', '.join(TOLERANCES)}, got {precision}")
+    table = TOLERANCES[precision]
+    kind = output.rsplit("_", 1)[-1]
+    if kind not in table:
+        raise KeyError(
+            f"{output}: expected a name that ends in one of {', '.join(table)}; add a row to TOLERANCES"
+        )
+    return table[kind]
+
+
+def _row(
+    names: tuple[str, str, str], wanted: list[np.ndarray], got: list[np.ndarray], tolerance: Tolerance
+) -> ParityRow:
+    remark = next(
+        (
+            f"shape {b.shape}, expected {a.shape}"
+            for a, b in zip(wanted, got, strict=True)
+            if a.shape != b.shape
+        ),
+        "",
+    )
+    if remark:
+        nan = float("nan")
+        return ParityRow(*names, nan, nan, nan, nan, tolerance.atol, tolerance.rtol, False, remark)
+    a = np.concatenate([array.ravel() for array in wanted]).astype(np.float64)
+    b = np.concatenate([array.ravel() for array in got]).astype(np.float64)
+    remark = _remark(a, b)
+    difference, reference = np.abs(a - b), float(np.abs(a).max())
+    within = bool((difference <= tolerance.atol + tolerance.rtol * np.abs(a)).all())
+    if not remark and not within:
+        remark = "outside the tolerance"
+    return ParityRow(
+        *names,
+        max_abs=float(difference.max()),
+        max_rel=float(difference.max() / reference) if reference else float("nan"),
+        cosine=float(a @ b / (np.linalg.norm(a) * np.linalg.norm(b)))
+        if reference and b.any()
+        else float("nan"),
+        reference_abs_max=reference,
+        atol=tolerance.atol,
+        rtol=tolerance.rtol,
+        ok=not remark,
+        remark=remark,
+    )
+
+
+def _remark(wanted: np.ndarray, got: np.ndarray) -> str:
+    if not np.isfinite(wanted).all():
+        return "PyTorch's answer is not finite: the weights are broken or a masked row divides by zero"
+    if not np.isfinite(got).all():
+        return "the engine's answer is not finite"
+    if np.abs(wanted).max() < ALIVE:
+        return "PyTorch's answer is all but zero, so nothing was compared"
+    return ""
+
+
+def table(rows: Iterable[ParityRow]) -> str:
+    """The rows as aligned text, one line each, for people."""
+    head = ("model", "engine", "output", "max abs", "max rel", "cosine", "atol", "rtol", "")
+    lines = [head, *(_cells(row) for row in rows)]
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
+        for line in lines
+    )
+
+
+def _cells(row: ParityRow) -> tuple[str, ...]:
+    figures = (
+        f"{row.max_abs:.1e}",
+        f"{row.max_rel:.1e}",
+        f"{row.cosine:.7f}",
+        f"{row.atol:.0e}",
+        f"{row.rtol:.0e}",
+    )
+    return (row.model, row.engine, row.output, *figures, "ok" if row.ok else f"FAILED: {row.remark}")

@@ -1,0 +1,52 @@
+"""Whole files or nothing: engines are built elsewhere and renamed into place when they are proven.
+
+Triton takes every folder inside a model's folder for a version or for a change (the mtime of a
+`.staging/` reloads all versions; `2.tmp` is read as version 2), so staging lies beside the repository, in `build/`.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import tempfile
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+
+@contextlib.contextmanager
+def staging(repository: Path, model: str) -> Iterator[Path]:
+    """An empty folder on the repository's file system, gone afterwards whatever happened."""
+    parent = repository.resolve().parent / "build" / "export"
+    parent.mkdir(parents=True, exist_ok=True)
+    if parent.stat().st_dev != repository.stat().st_dev:
+        raise OSError(
+            f"{parent}: expected the file system of {repository}, got another; a rename cannot cross it"
+        )
+    folder = Path(tempfile.mkdtemp(prefix=f"{model}-", dir=parent))
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder)
+
+
+def publish(files: Sequence[Path], folder: Path) -> list[Path]:
+    """Move `files` into `folder` one by one, each whole: sync the file, rename it, sync the folder.
+
+    Put the manifest last: a reader that sees the new manifest sees every file it names.
+    """
+    folder.mkdir(parents=True, exist_ok=True)
+    published = []
+    for file in files:
+        _sync(file)
+        published.append(file.replace(folder / file.name))
+    _sync(folder)
+    return published
+
+
+def _sync(path: Path) -> None:
+    descriptor = os.open(path, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
