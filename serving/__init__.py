@@ -1,1 +1,15 @@
-"""Run the model repository on Triton: the embedded server, its supervisor and our python-based backends."""
+"""Run the model repository on Triton: the embedded server, its supervisor and our python-based backends.
+
+embedded    a Triton installation made from a wheel
+server      the command line of one server, its ports, whether it is ready
+required    what the model repository must hold before a pipeline can load
+processes   what a server leaves in the system, and how to remove it
+supervisor  restarts a server that crashes; `lifeline` ends a server whose supervisor was killed
+state       what is known about a server, in a folder
+control     start, look at and stop a supervised server; `running` for a `with` block
+backends/   what Triton loads to run the models
+"""
+
+from serving.control import Address, running
+
+__all__ = ["Address", "running"]

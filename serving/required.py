@@ -1,0 +1,84 @@
+"""What must lie in the model repository before a server can load a pipeline."""
+
+import difflib
+from collections.abc import Iterable
+from pathlib import Path
+
+from google.protobuf import text_format
+from tritonclient.grpc import model_config_pb2
+
+from multimodal.presets import PRESETS
+
+# The file each engine loads from a version folder when the configuration does not name another.
+DEFAULT_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "dali": "dali.py"}
+
+
+def models_of(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:
+    """The pipelines and every model that they are made of, each once, in the order of the steps.
+
+    errors: ValueError for a model that the repository does not have or a configuration that does not parse
+    """
+    found: dict[str, None] = {}
+    pending = list(pipelines)
+    while pending:
+        name = pending.pop(0)
+        if name not in found:
+            found[name] = None
+            pending += [
+                step.model_name for step in configuration(repository, name, target).ensemble_scheduling.step
+            ]
+    return list(found)
+
+
+def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:
+    """One sentence per file that a server would look for and not find; empty when the pipelines can load."""
+    sentences = []
+    for name in models_of(repository, pipelines, target):
+        config = configuration(repository, name, target)
+        filename = config.default_model_filename or DEFAULT_FILES.get(
+            config.backend or config.platform.split("_")[0]
+        )
+        folder = repository / name
+        versions = served_versions(folder, config)
+        if not versions:
+            sentences.append(f"{name}: expected a version folder such as {name}/1, found none; create it")
+        for version in versions:
+            if filename and not (folder / version / filename).exists():
+                sentences.append(f"{name}/{version}/{filename} is missing; {remedy(name, filename)}")
+    return sentences
+
+
+def configuration(repository: Path, name: str, target: str = "cpu") -> model_config_pb2.ModelConfig:
+    """The configuration the server of `target` reads: `configs/<target>.pbtxt` if there is one, else `config.pbtxt`."""
+    candidates = [repository / name / "configs" / f"{target}.pbtxt", repository / name / "config.pbtxt"]
+    path = next((path for path in candidates if path.is_file()), None)
+    if path is None:
+        known = sorted(path.parent.name for path in repository.glob("*/config.pbtxt"))
+        close = difflib.get_close_matches(name, known, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'no models'}"
+        raise ValueError(f"{name}: expected a model of {repository}, found none of that name; {hint}")
+    try:
+        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: expected a Triton model configuration, got: {error}") from error
+
+
+def served_versions(folder: Path, config: model_config_pb2.ModelConfig) -> list[str]:
+    """Version folders that the configuration's policy selects, ascending; the newest alone by default."""
+    present = sorted(
+        (path.name for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=int
+    )
+    policy = config.version_policy
+    if policy.WhichOneof("policy_choice") == "all":
+        return present
+    if policy.WhichOneof("policy_choice") == "specific":
+        return [str(version) for version in policy.specific.versions]
+    return present[-(policy.latest.num_versions or 1) :]
+
+
+def remedy(name: str, filename: str) -> str:
+    """What to type to get a missing file."""
+    preset = next((preset for preset in PRESETS if name.startswith(f"{preset}_")), None)
+    if filename.endswith((".onnx", ".plan")):
+        return f"run `python -m export {preset or '<preset>'}`"
+    return f"run `git checkout -- model_repository/{name}`"

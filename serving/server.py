@@ -1,0 +1,164 @@
+"""One `tritonserver`: the command that starts it, the ports it listens on, and how to know that it is ready."""
+
+import random
+import re
+import socket
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from serving.embedded import Installation
+
+HOST = "127.0.0.1"
+# Below Linux's ephemeral range (32768-60999): a client that reconnects while the server restarts could otherwise be
+# given the server's own port as its source, connect to itself and keep the port from the server.
+FREE_PORTS = range(20000, 32000)
+# Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of 96 x 96 x 3
+# = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the 64 MiB that a
+# container's /dev/shm has by default. Larger payloads grow it in steps of the same size.
+SHM_BYTES = 8 << 20
+
+
+@dataclass(frozen=True)
+class Ports:
+    """TCP ports of one server."""
+
+    grpc: int = 8001
+    http: int = 8000
+    metrics: int = 8002
+
+    def __post_init__(self) -> None:
+        if len({self.grpc, self.http, self.metrics}) < 3:
+            raise ValueError(
+                f"ports: expected three different ones, got grpc {self.grpc}, http {self.http}, metrics {self.metrics}"
+            )
+        for name, port in vars(self).items():
+            if not 0 < port < 65536:
+                raise ValueError(f"{name} port: expected 1 to 65535, got {port}")
+
+
+@dataclass(frozen=True)
+class Options:
+    """What one server serves and where.
+
+    shm_prefix: start of the names of its shared memory regions, unique per server, so that what a crashed server
+    leaves behind is recognised and nobody else's is touched.
+    """
+
+    repository: Path
+    pipelines: tuple[str, ...]
+    ports: Ports
+    shm_prefix: str
+    target: str = "cpu"
+    host: str = HOST
+    exit_timeout_s: int = 15  # the gate admits about ten seconds of work: let it drain
+
+    def __post_init__(self) -> None:
+        if not self.pipelines:
+            raise ValueError(
+                "pipelines: expected at least one, got none; name an ensemble of the model repository"
+            )
+
+
+def command(options: Options, installation: Installation) -> list[str]:
+    """The command line of the server."""
+    ports, host = options.ports, options.host
+    return [
+        str(installation.tritonserver),
+        f"--model-repository={options.repository}",
+        f"--backend-directory={installation.backend_directory}",
+        "--model-control-mode=explicit",  # releases load and unload; polling could read a half-written version
+        *(f"--load-model={pipeline}" for pipeline in options.pipelines),
+        f"--model-config-name={options.target}",
+        "--disable-auto-complete-config",  # the committed configuration is the whole truth
+        f"--grpc-address={host}",
+        f"--grpc-port={ports.grpc}",
+        f"--http-address={host}",
+        f"--http-port={ports.http}",
+        f"--metrics-address={host}",
+        f"--metrics-port={ports.metrics}",
+        f"--exit-timeout-secs={options.exit_timeout_s}",
+        # In 2.51 the settings of `python` hold for every python-based backend, whatever its name.
+        f"--backend-config=python,shm-region-prefix-name={options.shm_prefix}",
+        f"--backend-config=python,shm-default-byte-size={SHM_BYTES}",
+        f"--backend-config=python,shm-growth-byte-size={SHM_BYTES}",
+        "--log-format=ISO8601",
+        "--log-verbose=0",
+    ]
+
+
+def free_ports(count: int = 3, attempts: int = 200) -> list[int]:
+    """Ports of this machine that nobody listens on, at random so that two callers seldom meet."""
+    found: list[int] = []
+    for port in random.sample(FREE_PORTS, attempts):
+        if is_free(port):
+            found.append(port)
+        if len(found) == count:
+            return found
+    raise RuntimeError(
+        f"ports: expected {count} free ones in {FREE_PORTS}, found {len(found)} in {attempts} attempts"
+    )
+
+
+def is_free(port: int, host: str = HOST) -> bool:
+    """Whether a server could listen on the port now."""
+    with socket.socket() as candidate:
+        # Like the server itself: connections of a server that just died (TIME_WAIT) do not count as taken.
+        candidate.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            candidate.bind((host, port))
+        except OSError:
+            return False
+    return True
+
+
+def loaded_models(log: str) -> list[str]:
+    """Models that the server reports as loaded, in its log since it started; each once."""
+    return list(dict.fromkeys(re.findall(r"successfully loaded '([^']+)'", log)))
+
+
+def failure(log: str, lines: int = 6) -> str:
+    """The few lines of a server's log that say why it did not start; the last lines when none does."""
+    entries = re.split(r"\n(?=[IWEF]?\d{4}[-\d]*[T ]|\d{4}-\d\d-\d\dT|[+|]|error: )", log)
+    failed = [entry for entry in entries if re.match(r"\S+ \d+ E|\S+Z E |E\d{4} |error: ", entry)]
+    causes = [line for entry in failed for line in entry.splitlines() if line.strip()]
+    chosen = causes[:lines] if causes else [line for line in log.splitlines() if line.strip()][-lines:]
+    return "\n".join(line[:400] for line in chosen)
+
+
+def wait_ready(
+    options: Options, timeout_s: float, check_alive: Callable[[], None], interval_s: float = 0.1
+) -> float:
+    """Wait until the server and every pipeline answer over gRPC that they are ready; returns the seconds it took.
+
+    check_alive: called before each look, raises when there is nothing left to wait for
+    errors:      TimeoutError that says what was not ready
+    """
+    started = time.monotonic()
+    while waiting_for := not_ready(options):
+        check_alive()
+        if time.monotonic() - started > timeout_s:
+            raise TimeoutError(
+                f"server: expected to be ready within {timeout_s:.0f} s, still waiting for {', '.join(waiting_for)}"
+            )
+        time.sleep(interval_s)
+    return time.monotonic() - started
+
+
+def not_ready(options: Options) -> Sequence[str]:
+    """What does not answer as ready: the server itself, or pipelines by name."""
+    if is_free(options.ports.grpc, options.host):  # nobody listens: not worth a connection and its back-off
+        return ["the server"]
+    from tritonclient.grpc import InferenceServerClient  # here: half a second that `--help` need not pay
+    from tritonclient.utils import InferenceServerException
+
+    client = InferenceServerClient(f"{options.host}:{options.ports.grpc}")
+    try:
+        if not client.is_server_ready(client_timeout=2.0):
+            return ["the server"]
+        return [name for name in options.pipelines if not client.is_model_ready(name, client_timeout=2.0)]
+    except InferenceServerException:
+        return ["the server"]
+    finally:
+        client.close()
