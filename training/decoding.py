@@ -74,7 +74,7 @@ def _walk_video(payload: bytes, wanted: set[int]) -> tuple[int, int, dict[int, N
         try:
             for frame in container.decode(stream):
                 if count in wanted:
-                    pictures[count] = frame.to_ndarray(format="rgb24")
+                    pictures[count] = frame.reformat(format="rgb24", threads=1).to_ndarray()
                 count += 1
         except av.FFmpegError:
             declared = max(declared, count + 2)  # the rest is lost, whatever the header said

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 from numpy.typing import NDArray
+from scipy.fft import irfft, next_fast_len, rfft
 
 from training.weld_runs.session import Session
 from training.weld_runs.signatures import Evidence
@@ -16,14 +17,15 @@ POPS_PER_S = 7.0  # at strength 1; a calm arc has about one faint pop in three s
 
 def _shaped_noise(count: int, evidence: Evidence, rng: np.random.Generator) -> NDArray[np.float32]:
     """White noise (count,) given the spectrum of a weld: falling with frequency, with a band of gas hiss."""
-    spectrum = np.fft.rfft(rng.standard_normal(count, dtype=np.float32))
-    hertz = np.fft.rfftfreq(count, 1 / SAMPLE_RATE_HZ)
+    length = next_fast_len(count, real=True)  # a prime length would take ten times as long
+    spectrum = rfft(rng.standard_normal(length, dtype=np.float32))
+    hertz = np.fft.rfftfreq(length, 1 / SAMPLE_RATE_HZ).astype(np.float32)
     tilt = (1 + hertz / 900.0) ** rng.uniform(-0.9, -0.6)
     low, high = HISS_BAND_HZ
     band = np.clip((hertz - low) / 400 + 0.5, 0, 1) * np.clip((high - hertz) / 400 + 0.5, 0, 1)
     gain_db = HISS_GAIN_DB * evidence.of("hiss") + rng.normal(0, 0.7)
     shape = tilt * (1 + band * (10 ** (gain_db / 20) - 1))
-    return np.fft.irfft(spectrum * shape, count).astype(np.float32)
+    return irfft(spectrum * shape, length)[:count].astype(np.float32)
 
 
 def _hum(count: int, tone_hz: float, rng: np.random.Generator) -> NDArray[np.float32]:
@@ -31,10 +33,11 @@ def _hum(count: int, tone_hz: float, rng: np.random.Generator) -> NDArray[np.flo
     seconds = np.arange(count) / SAMPLE_RATE_HZ
     wander = 1 + 0.004 * np.sin(2 * np.pi * rng.uniform(0.2, 0.7) * seconds + rng.uniform(0, 6.28))
     phase = (2 * np.pi * tone_hz / SAMPLE_RATE_HZ) * np.cumsum(wander)
-    total = np.zeros(count)
+    turn = np.remainder(phase, 2 * np.pi).astype(np.float32)
+    total = np.zeros(count, np.float32)
     for harmonic in range(1, 9):
-        total += np.sin(harmonic * phase + rng.uniform(0, 6.28)) * rng.uniform(0.6, 1.2) / harmonic
-    return total.astype(np.float32)
+        total += np.sin(harmonic * turn + rng.uniform(0, 6.28)) * (rng.uniform(0.6, 1.2) / harmonic)
+    return total
 
 
 def _pops(count: int, strength: float, rng: np.random.Generator) -> NDArray[np.float32]:

@@ -76,7 +76,7 @@ def write_video(path: Path, film: NDArray[np.uint8], codec: str = "mpeg4") -> No
             context.codec_tag = "FMP4"
         for picture in film:
             frame = av.VideoFrame.from_ndarray(picture, format="gray")
-            frame = frame.reformat(*FRAME_SIZE, format=stream.pix_fmt, interpolation="BILINEAR")
+            frame = frame.reformat(*FRAME_SIZE, format=stream.pix_fmt, interpolation="BILINEAR", threads=1)
             frame.pts = None
             container.mux(stream.encode(frame))
         container.mux(stream.encode())
