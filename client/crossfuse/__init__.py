@@ -1,0 +1,57 @@
+"""crossfuse: raw recordings in, one answer and its evidence out.
+
+    from crossfuse import Client
+
+    with Client("127.0.0.1:8001") as client:
+        weld = client.infer("weld_inspection", video="weld.avi", image=["front.jpg"], sensor="weld.csv")
+    print(weld.defect, weld.scores[weld.defect], weld.status)
+
+Errors are a small tree, drawn at the top of `crossfuse/_errors.py`.
+"""
+
+from ._async_client import AsyncClient
+from ._client import Client
+from ._errors import (
+    AccessDenied,
+    CrossfuseError,
+    DegradedModality,
+    InvalidInput,
+    ModalityError,
+    NoUsableModality,
+    PayloadTooLarge,
+    ServerFault,
+    ServerUnavailable,
+    Timeout,
+    UnknownPipeline,
+)
+from ._pipelines import PIPELINES, Pipeline
+from ._results import ServerStatus, Status, WeldInspection
+from ._retries import Retries
+from ._transports import TLS, AsyncTransport, Transport
+
+__version__ = "0.1.0"
+
+__all__ = [
+    "PIPELINES",
+    "TLS",
+    "AccessDenied",
+    "AsyncClient",
+    "AsyncTransport",
+    "Client",
+    "CrossfuseError",
+    "DegradedModality",
+    "InvalidInput",
+    "ModalityError",
+    "NoUsableModality",
+    "PayloadTooLarge",
+    "Pipeline",
+    "Retries",
+    "ServerFault",
+    "ServerStatus",
+    "ServerUnavailable",
+    "Status",
+    "Timeout",
+    "Transport",
+    "UnknownPipeline",
+    "WeldInspection",
+]

@@ -1,0 +1,162 @@
+"""The command `crossfuse`: results to stdout, everything else to stderr; exit 0, 1 (we failed) or 2
+(mistyped)."""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from ._client import CLOSE_WAIT_S, Client
+from ._errors import CrossfuseError
+from ._pipelines import PIPELINES, Answer
+from ._report import server_lines, weld_lines
+from ._transports import TLS
+
+DEFAULT_URL = "127.0.0.1:8001"
+INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run one command and return its exit code."""
+    parser = make_parser()
+    arguments = parser.parse_args(argv)
+    command = {"infer": infer, "status": status}[arguments.command]
+    try:
+        return command(arguments, parser)
+    except CrossfuseError as error:
+        note(f"crossfuse: {error}")
+        return 1
+    except KeyboardInterrupt:
+        note("crossfuse: interrupted")
+        return INTERRUPTED
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Every command and its arguments."""
+    parser = argparse.ArgumentParser("crossfuse", description="Ask a crossfuse server about recordings.")
+    commands = parser.add_subparsers(dest="command", required=True, metavar="infer|status")
+    ask = commands.add_parser("infer", help="send recordings to a pipeline and show its answer")
+    ask.add_argument("pipeline", choices=PIPELINES, metavar="PIPELINE", help=", ".join(PIPELINES))
+    ask.add_argument("--video", type=readable_file, metavar="FILE", help="video of the weld being made")
+    ask.add_argument(
+        "--image",
+        type=readable_file,
+        metavar="FILE",
+        nargs="+",
+        action="extend",
+        help="photos of the finished weld",
+    )
+    ask.add_argument("--audio", type=readable_file, metavar="FILE", help="sound of the weld being made")
+    ask.add_argument(
+        "--sensors", type=readable_file, metavar="FILE", help="sensor log, CSV or .npy of six columns"
+    )
+    ask.add_argument("--strict", action="store_true", help="fail unless everything sent could be used whole")
+    ask.add_argument("--picture", type=Path, metavar="PNG", help="draw the answer beside what was sent")
+    ask.add_argument("--title", metavar="TEXT", help="title of the picture (default: the recordings' folder)")
+    look = commands.add_parser("status", help="show whether the server and its pipelines are ready")
+    for command in (ask, look):
+        command.add_argument(
+            "--url", default=DEFAULT_URL, help=f"host:port of the server (default {DEFAULT_URL})"
+        )
+        command.add_argument("--timeout-s", type=float, default=60.0, metavar="S", help="default 60")
+        command.add_argument(
+            "--tls-roots", type=readable_file, metavar="PEM", help="speak TLS, trusting these roots"
+        )
+        command.add_argument("--json", action="store_true", help="one JSON object instead of a table")
+    return parser
+
+
+def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Ask a pipeline; show the answer and draw it if asked to."""
+    payloads: dict[str, Any] = {
+        "video": arguments.video,
+        "image": arguments.image,
+        "audio": arguments.audio,
+        "sensor": arguments.sensors,
+    }
+    if not any(payloads.values()):
+        parser.error("infer: expected at least one of --video, --image, --audio, --sensors, got none")
+    if arguments.picture:
+        from ._picture import require_extra
+
+        require_extra()  # before the server works for nothing
+    client = connect(arguments, parser)
+    try:
+        answer = client.infer(arguments.pipeline, **payloads)
+    finally:
+        hang_up(client)
+    show(answer.as_dict() if arguments.json else weld_lines(answer, bar_cell()))
+    if arguments.picture:
+        draw(arguments, payloads, answer)
+    return 0
+
+
+def draw(arguments: argparse.Namespace, payloads: dict[str, Any], answer: Answer) -> None:
+    """Write the picture beside the answer."""
+    from ._picture import save_picture
+
+    first = next(value for value in payloads.values() if value)
+    folder = Path(first[0] if isinstance(first, list) else first).resolve().parent.name
+    save_picture(arguments.picture, answer, payloads, title=arguments.title or folder)
+    note(f"picture: {arguments.picture}")
+
+
+def status(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
+    """Show the server's state; 0 if it and every pipeline are ready, else 1."""
+    client = connect(arguments, parser)
+    try:
+        server = client.status()
+    finally:
+        hang_up(client)
+    show(server.as_dict() if arguments.json else server_lines(server))
+    return 0 if server.ready and all(server.pipelines.values()) else 1
+
+
+def connect(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Client:
+    """A client for the arguments given; what cannot be is a mistyped command."""
+    tls = TLS(arguments.tls_roots) if arguments.tls_roots else None
+    try:
+        return Client(
+            arguments.url, timeout_s=arguments.timeout_s, tls=tls, strict=getattr(arguments, "strict", False)
+        )
+    except ValueError as error:
+        parser.error(str(error))
+
+
+def hang_up(client: Client) -> None:
+    """Leave without cutting off a request that the server still works on, unless it takes too long."""
+    if not client.close(0.0):
+        note(f"crossfuse: waiting up to {CLOSE_WAIT_S:g} s for the server to finish its work")
+        client.close(CLOSE_WAIT_S)
+
+
+def readable_file(text: str) -> Path:
+    """An argument that names an existing file."""
+    path = Path(text)
+    if not path.is_file():
+        raise argparse.ArgumentTypeError(f"expected an existing file, got {text}")
+    return path
+
+
+def bar_cell() -> str:
+    """A block where the terminal can show one, else #."""
+    try:
+        "█".encode(sys.stdout.encoding or "ascii")
+    except UnicodeEncodeError:
+        return "#"
+    return "█"
+
+
+def show(result: dict[str, Any] | list[str]) -> None:
+    """The result, to stdout."""
+    text = "\n".join(result) if isinstance(result, list) else json.dumps(result)
+    sys.stdout.write(text + "\n")
+
+
+def note(text: str) -> None:
+    """Anything else, to stderr."""
+    sys.stderr.write(text + "\n")

@@ -1,0 +1,127 @@
+"""What a pipeline answers, as values."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from ._errors import DegradedModality, NoUsableModality
+
+
+class Status(enum.IntEnum):
+    """State of one modality, or of one photo, as the server reports it."""
+
+    OK = 0
+    ABSENT = 1
+    """Nothing was sent."""
+    PARTIAL = 2
+    """Used, but something was lost: a truncated video, one bad photo of several, sensor rows dropped."""
+    CORRUPT = 3
+    """Could not be decoded; the answer was made without it."""
+
+    @property
+    def usable(self) -> bool:
+        """Whether the answer rests on it."""
+        return self in (Status.OK, Status.PARTIAL)
+
+
+@dataclass(frozen=True, eq=False)
+class WeldInspection:
+    """The answer of `weld_inspection` for one weld."""
+
+    scores: dict[str, float]
+    """Class name -> probability, most probable first; they sum to 1."""
+    anomaly_score: float
+    """Probability in [0, 1] that the weld is not good."""
+    embedding: NDArray[np.float32]
+    """(width,) of unit length: distances between welds."""
+    attention: dict[str, NDArray[np.float32]]
+    """Modality -> (4 fusion tokens, length): where in it the model looked; each row sums to 1 if it was
+    usable. Length: video time slices, photos, audio time bins, sensor steps."""
+    status: dict[str, Status]
+    """Modality -> state, in the server's order."""
+    image_status: tuple[Status, ...]
+    """One state for each photo that was sent, in order."""
+    sent: tuple[str, ...]
+    """The modalities that were sent."""
+    version: str
+    """Version of the pipeline that answered."""
+    audio_window_s: float | None = None
+    """Seconds of sound that one answer hears (longer recordings: four spread excerpts); None if the server
+    does not say."""
+
+    @property
+    def defect(self) -> str:
+        """The most probable class."""
+        return next(iter(self.scores))
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """The modalities that the answer rests on."""
+        return tuple(name for name, status in self.status.items() if status.usable)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values for `json.dumps`; states become their names."""
+        return {
+            "defect": self.defect,
+            "scores": self.scores,
+            "anomaly_score": self.anomaly_score,
+            "status": {name: status.name for name, status in self.status.items()},
+            "image_status": [status.name for status in self.image_status],
+            "usable": list(self.usable),
+            "version": self.version,
+            "audio_window_s": self.audio_window_s,
+            "embedding": self.embedding.tolist(),
+            "attention": {name: rows.tolist() for name, rows in self.attention.items()},
+        }
+
+
+@dataclass(frozen=True)
+class ServerStatus:
+    """What a server says about itself."""
+
+    url: str
+    live: bool
+    """It answers."""
+    ready: bool
+    """Every model it loaded is ready."""
+    version: str
+    """Triton's version, empty while the server does not answer."""
+    pipelines: Mapping[str, bool]
+    """Pipeline -> ready to be asked."""
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values for `json.dumps`."""
+        return {
+            "url": self.url,
+            "live": self.live,
+            "ready": self.ready,
+            "version": self.version,
+            "pipelines": dict(self.pipelines),
+        }
+
+
+def judge(inspection: WeldInspection, strict: bool) -> WeldInspection:
+    """Return the inspection if it may be handed out, else raise.
+
+    raises: NoUsableModality when nothing that was sent could be used; DegradedModality when `strict` and not
+    all is OK.
+    """
+    states = ", ".join(f"{name} {inspection.status[name].name}" for name in inspection.sent)
+    if not any(inspection.status[name].usable for name in inspection.sent):
+        raise NoUsableModality(
+            f"weld_inspection: expected at least one usable modality, got {states}; record the weld again",
+            inspection,
+        )
+    if strict and any(inspection.status[name] is not Status.OK for name in inspection.sent):
+        raise DegradedModality(
+            f"weld_inspection: strict expects every modality sent to be OK, got {states}; "
+            "record the damaged ones again, or accept the answer with strict=False",
+            inspection,
+        )
+    return inspection
