@@ -16,7 +16,7 @@ from serving import state as states
 from serving.embedded import install
 from serving.processes import listener, sweep
 from serving.required import missing_files
-from serving.server import HOST, Options, Ports, failure, free_ports, is_free, loaded_models
+from serving.server import HOST, Options, Ports, failure, free_ports, is_free, loaded_models, not_ready
 from serving.state import ROOT, STATE_FOLDER, State
 
 REPOSITORY = ROOT / "model_repository"
@@ -85,7 +85,7 @@ def check(wanted: Options) -> None:
         if not is_free(port, wanted.host):
             who = listener(port) or "a process of another user"
             raise RuntimeError(
-                f"{kind} port {port}: expected it to be free, {who} listens on it; stop that, or choose another --port"
+                f"{kind} port {port}: expected it free, {who} has it; stop that or choose another --port"
             )
 
 
@@ -134,7 +134,7 @@ def stop(folder: Path = STATE_FOLDER) -> bool:
 
 
 def clear(folder: Path) -> None:
-    """Remove what a server without a supervisor left behind: processes, shared memory, a state that is not true."""
+    """Remove what a server without a supervisor left behind: processes, shared memory, an untrue state."""
     state = states.read(folder)
     if state is not None and states.supervisor_pid(folder) is None:
         sweep(state.shm_prefix)
@@ -150,6 +150,13 @@ def address(folder: Path = STATE_FOLDER) -> Address | None:
     return Address(state.host, state.ports, folder)
 
 
+def readiness(state: State) -> dict[str, bool]:
+    """Every model of the served pipelines, and whether it answers as ready."""
+    every = Options(Path(state.repository), state.models, state.ports, state.shm_prefix, host=state.host)
+    missing = not_ready(every)
+    return {name: "the server" not in missing and name not in missing for name in state.models}
+
+
 @contextlib.contextmanager
 def running(
     pipelines: Sequence[str] = PIPELINES,
@@ -157,7 +164,7 @@ def running(
     ports: Ports | None = None,
     timeout_s: float = 180.0,
 ) -> Iterator[Address]:
-    """A supervised server for the length of a `with` block, on free ports; gone afterwards, also after an error.
+    """A supervised server for the length of a `with` block, on free ports; gone afterwards, come what may.
 
     >>> with serving.running(pipelines=["weld_inspection"]) as server:
     ...     client = InferenceServerClient(server.grpc)

@@ -2,8 +2,8 @@
 
     python lifeline.py PARENT_PID COMMAND [ARGUMENT ...]
 
-A supervisor that is killed with SIGKILL can stop nothing any more; without this its server would live on, hold the
-ports and the shared memory, and nobody would restart it. A file of its own, run by path: it imports nothing of ours.
+A supervisor that is killed with SIGKILL can stop nothing any more; without this its server would live on,
+hold the ports and the shared memory, and nobody would restart it. Run by path: it imports nothing of ours.
 """
 
 import ctypes

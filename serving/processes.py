@@ -12,7 +12,7 @@ _PR_SET_CHILD_SUBREAPER = 36
 
 
 def belonging(shm_prefix: str) -> list[int]:
-    """Processes that were started with `shm_prefix` in their arguments: one server and its python backend stubs.
+    """Processes started with `shm_prefix` in their arguments: one server and its python backend stubs.
 
     The prefix is random and unique per server, which a process id is not for long.
     """
@@ -65,7 +65,7 @@ def adopt_orphans() -> None:
 
 
 def listener(port: int) -> str | None:
-    """`name (pid 12)` of the process that listens on a TCP port; None when nobody does or it is not ours to see."""
+    """`name (pid 12)` of the process that listens on a TCP port; None when there is none that we may see."""
     inodes = set()
     for table in ("/proc/net/tcp", "/proc/net/tcp6"):
         for line in Path(table).read_text().splitlines()[1:] if Path(table).exists() else []:

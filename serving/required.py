@@ -49,7 +49,7 @@ def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> model_config_pb2.ModelConfig:
-    """The configuration the server of `target` reads: `configs/<target>.pbtxt` if there is one, else `config.pbtxt`."""
+    """What the server of `target` reads: `configs/<target>.pbtxt` if there is one, else `config.pbtxt`."""
     candidates = [repository / name / "configs" / f"{target}.pbtxt", repository / name / "config.pbtxt"]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:

@@ -1,4 +1,4 @@
-"""One `tritonserver`: the command that starts it, the ports it listens on, and how to know that it is ready."""
+"""One `tritonserver`: the command that starts it, its ports, and how to know that it is ready."""
 
 import random
 import re
@@ -11,12 +11,12 @@ from pathlib import Path
 from serving.embedded import Installation
 
 HOST = "127.0.0.1"
-# Below Linux's ephemeral range (32768-60999): a client that reconnects while the server restarts could otherwise be
-# given the server's own port as its source, connect to itself and keep the port from the server.
+# Below Linux's ephemeral range (32768-60999): a client that reconnects while the server restarts could otherwise
+# be given the server's own port as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
-# Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of 96 x 96 x 3
-# = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the 64 MiB that a
-# container's /dev/shm has by default. Larger payloads grow it in steps of the same size.
+# Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of
+# 96 x 96 x 3 = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the
+# 64 MiB that a container's /dev/shm has by default. Larger payloads grow it in steps of the same size.
 SHM_BYTES = 8 << 20
 
 
@@ -31,7 +31,8 @@ class Ports:
     def __post_init__(self) -> None:
         if len({self.grpc, self.http, self.metrics}) < 3:
             raise ValueError(
-                f"ports: expected three different ones, got grpc {self.grpc}, http {self.http}, metrics {self.metrics}"
+                f"ports: expected three different ones, got {self.grpc} (grpc), {self.http} (http), "
+                f"{self.metrics} (metrics)"
             )
         for name, port in vars(self).items():
             if not 0 < port < 65536:
@@ -42,8 +43,8 @@ class Ports:
 class Options:
     """What one server serves and where.
 
-    shm_prefix: start of the names of its shared memory regions, unique per server, so that what a crashed server
-    leaves behind is recognised and nobody else's is touched.
+    shm_prefix: start of the names of its shared memory regions, unique per server, so that what a crashed
+    server leaves behind is recognised and nobody else's is touched.
     """
 
     repository: Path
@@ -56,9 +57,7 @@ class Options:
 
     def __post_init__(self) -> None:
         if not self.pipelines:
-            raise ValueError(
-                "pipelines: expected at least one, got none; name an ensemble of the model repository"
-            )
+            raise ValueError("pipelines: expected at least one, got none; name an ensemble of the repository")
 
 
 def command(options: Options, installation: Installation) -> list[str]:
@@ -68,7 +67,7 @@ def command(options: Options, installation: Installation) -> list[str]:
         str(installation.tritonserver),
         f"--model-repository={options.repository}",
         f"--backend-directory={installation.backend_directory}",
-        "--model-control-mode=explicit",  # releases load and unload; polling could read a half-written version
+        "--model-control-mode=explicit",  # polling could read a version that is half written
         *(f"--load-model={pipeline}" for pipeline in options.pipelines),
         f"--model-config-name={options.target}",
         "--disable-auto-complete-config",  # the committed configuration is the whole truth
@@ -119,18 +118,36 @@ def loaded_models(log: str) -> list[str]:
 
 
 def failure(log: str, lines: int = 6) -> str:
-    """The few lines of a server's log that say why it did not start; the last lines when none does."""
-    entries = re.split(r"\n(?=[IWEF]?\d{4}[-\d]*[T ]|\d{4}-\d\d-\d\dT|[+|]|error: )", log)
-    failed = [entry for entry in entries if re.match(r"\S+ \d+ E|\S+Z E |E\d{4} |error: ", entry)]
-    causes = [line for entry in failed for line in entry.splitlines() if line.strip()]
-    chosen = causes[:lines] if causes else [line for line in log.splitlines() if line.strip()][-lines:]
-    return "\n".join(line[:400] for line in chosen)
+    """Why a server did not start, from its log: one line per model that did not load, else its errors, else its end.
+
+    The traceback that the python backend appends is left out; it stands in the log.
+    """
+    unloaded = re.findall(r"failed to load '([^']+)' version (\d+): (.*)\"", log)
+    if unloaded:
+        causes = [f"{model} version {version}: {_cause(text)}" for model, version, text in unloaded]
+    else:
+        errors = re.findall(r"^(?:\S+ E \d+ \S+ |error: )(.*)", log, re.MULTILINE)
+        causes = [
+            _cause(text) for text in errors if "CudaDriverHelper" not in text
+        ]  # every start without a GPU
+    chosen = (
+        list(dict.fromkeys(causes))[:lines] or [line for line in log.splitlines() if line.strip()][-lines:]
+    )
+    return "\n".join(line[:600] for line in chosen)
+
+
+def _cause(text: str) -> str:
+    """The message without the wrapping that each layer of the server adds."""
+    text = text.replace("\\n", "\n").strip('"').partition("\n\nAt:")[0]
+    return " ".join(
+        re.sub(r"^(Internal|Invalid argument|TritonModelException): ", "", text).split()
+    ).removeprefix("TritonModelException: ")
 
 
 def wait_ready(
     options: Options, timeout_s: float, check_alive: Callable[[], None], interval_s: float = 0.1
 ) -> float:
-    """Wait until the server and every pipeline answer over gRPC that they are ready; returns the seconds it took.
+    """Wait until the server and every pipeline say over gRPC that they are ready; returns the seconds it took.
 
     check_alive: called before each look, raises when there is nothing left to wait for
     errors:      TimeoutError that says what was not ready
@@ -140,7 +157,7 @@ def wait_ready(
         check_alive()
         if time.monotonic() - started > timeout_s:
             raise TimeoutError(
-                f"server: expected to be ready within {timeout_s:.0f} s, still waiting for {', '.join(waiting_for)}"
+                f"server: expected it ready within {timeout_s:.0f} s, still waiting for {', '.join(waiting_for)}"
             )
         time.sleep(interval_s)
     return time.monotonic() - started

@@ -64,7 +64,7 @@ def read(folder: Path) -> State | None:
 def sole_owner(folder: Path, patience_s: float = 1.0) -> Iterator[None]:
     """Hold the folder's lock, our process id in it; the kernel drops it when we die, however we die.
 
-    errors: BlockingIOError when another supervisor still holds it after `patience_s` (a look at it takes microseconds)
+    errors: BlockingIOError when another supervisor holds it for `patience_s`; a mere look takes microseconds
     """
     folder.mkdir(parents=True, exist_ok=True)
     with (folder / "lock").open("a+") as lock:

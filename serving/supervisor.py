@@ -1,7 +1,7 @@
 """Keep one server running: start it, restart it when it crashes, leave nothing behind when it ends.
 
-Triton 2.51 can crash when a client cancels (https://github.com/triton-inference-server/server/issues/7368), so a
-crash is an event to survive, not a surprise. Runs as a process of its own: `serving.control` starts it.
+Triton 2.51 can crash when a client cancels (https://github.com/triton-inference-server/server/issues/7368): a
+crash is an event to survive, not a surprise. Runs as a process of its own, which `serving.control` starts.
 """
 
 import argparse
@@ -99,7 +99,7 @@ class Supervisor:
         return 0 if outcome["phase"] == "stopped" else 1
 
     def _first_start(self, timeout_s: float) -> None:
-        """A server that exits says why, and would again; one that a signal killed gets a second and third chance."""
+        """A server that exits says why, and would again; one that a signal killed gets two more chances."""
         for attempt in range(FIRST_START_ATTEMPTS):
             self._pause(backoff_s(attempt))
             try:
@@ -123,7 +123,7 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def _recover(self, crash: str, timeout_s: float) -> None:
-        """Start again, at once after the first crash, ever more slowly when starts keep failing; one line each."""
+        """Start again, at once after the first crash, ever more slowly when starts fail; one log line each."""
         quick = 0 if time.monotonic() - self._born > SETTLED_S else 1
         while True:
             restarts = self._state.restarts + 1
@@ -167,12 +167,14 @@ class Supervisor:
         return took_s
 
     def _check_alive(self) -> None:
-        if self._stops or (self._owner is not None and os.getppid() != self._owner):
+        orphaned = self._owner is not None and os.getppid() != self._owner
+        forgotten = not (self._folder / "lock").exists()  # `make clean`: nobody could find us to stop us
+        if self._stops or orphaned or forgotten:
             raise Stopped
         if self._server is not None and self._server.poll() is not None:
-            lived_s = time.monotonic() - self._born
-            how = f"tritonserver (pid {self._server.pid}) {describe_exit(self._server.returncode)} after {lived_s:.1f} s"
-            raise Died(f"{how}\n{failure(self._log_text())}")
+            how, lived_s = describe_exit(self._server.returncode), time.monotonic() - self._born
+            why = failure(self._log_text())
+            raise Died(f"tritonserver (pid {self._server.pid}) {how} after {lived_s:.1f} s\n{why}")
 
     def _pause(self, seconds: float) -> None:
         until = time.monotonic() + seconds
@@ -219,7 +221,7 @@ class Supervisor:
 
 
 def backoff_s(quick: int) -> float:
-    """Seconds to wait before a start, after `quick` starts in a row that did not last: 0, 0.5, 1, 2 ... 30."""
+    """Seconds to wait before a start, after `quick` starts in a row that did not last: 0, 0.5, 1 ... 30."""
     return min(LONGEST_BACKOFF_S, 0.5 * 2 ** (quick - 1)) if quick else 0.0
 
 
@@ -245,7 +247,7 @@ def options_from_json(text: str) -> Options:
 
 
 def supervise(options: Options, folder: Path, timeout_s: float = 180.0, owner: int | None = None) -> int:
-    """Run a supervisor in this process until it is told to stop; returns its exit status, 3 when there is one."""
+    """Supervise in this process until told to stop; returns the exit status, 3 when another one does."""
     try:
         with states.sole_owner(folder):
             return Supervisor(options, folder, install(), owner).run(timeout_s)
