@@ -11,8 +11,8 @@ from pathlib import Path
 from serving.embedded import Installation
 
 HOST = "127.0.0.1"
-# Below Linux's ephemeral range (32768-60999): a client that reconnects while the server restarts could otherwise
-# be given the server's own port as its source, connect to itself and keep the port from the server.
+# Below the ephemeral range of Linux (32768-60999): a client that reconnects while the server restarts could be
+# given the port of the server as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
 # Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of
 # 96 x 96 x 3 = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the
@@ -118,7 +118,7 @@ def loaded_models(log: str) -> list[str]:
 
 
 def failure(log: str, lines: int = 6) -> str:
-    """Why a server did not start, from its log: one line per model that did not load, else its errors, else its end.
+    """Why a server did not start, from its log: a line per model that did not load, else errors, else the end.
 
     The traceback that the python backend appends is left out; it stands in the log.
     """
@@ -147,7 +147,7 @@ def _cause(text: str) -> str:
 def wait_ready(
     options: Options, timeout_s: float, check_alive: Callable[[], None], interval_s: float = 0.1
 ) -> float:
-    """Wait until the server and every pipeline say over gRPC that they are ready; returns the seconds it took.
+    """Wait until the server and every pipeline say over gRPC that they are ready; returns the seconds.
 
     check_alive: called before each look, raises when there is nothing left to wait for
     errors:      TimeoutError that says what was not ready
@@ -157,7 +157,7 @@ def wait_ready(
         check_alive()
         if time.monotonic() - started > timeout_s:
             raise TimeoutError(
-                f"server: expected it ready within {timeout_s:.0f} s, still waiting for {', '.join(waiting_for)}"
+                f"server: expected it ready within {timeout_s:.0f} s, waiting for {', '.join(waiting_for)}"
             )
         time.sleep(interval_s)
     return time.monotonic() - started

@@ -123,7 +123,7 @@ class Supervisor:
             time.sleep(POLL_S)
 
     def _recover(self, crash: str, timeout_s: float) -> None:
-        """Start again, at once after the first crash, ever more slowly when starts fail; one log line each."""
+        """Start again, at once after the first crash, ever more slowly when starts fail; one log line."""
         quick = 0 if time.monotonic() - self._born > SETTLED_S else 1
         while True:
             restarts = self._state.restarts + 1
