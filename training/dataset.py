@@ -43,7 +43,7 @@ class WeldDataset:
         return np.asarray([run.class_index for run in self.runs], np.int64)
 
     def batch(self, rows: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Copy rows into torch: raw (as the served tensors: uint8 pixels, float32 sound), valid, labels (batch,)."""
+        """Copy rows into torch: raw (uint8 pixels, float32 sound, as served), valid, labels (batch,)."""
         chosen = np.asarray(rows, np.int64)
         raw = {name: torch.from_numpy(np.asarray(array[chosen])) for name, array in self.arrays.items()}
         raw["audio"] = raw["audio"].float() / PCM

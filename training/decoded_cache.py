@@ -1,4 +1,4 @@
-"""Decoded weld runs on disk: one .npy per tensor, one row per run, in a folder named after what they depend on.
+"""Decoded weld runs on disk: one .npy per tensor, one row per run, in a folder named after its sources.
 
 No torch here: the worker processes import this module, and torch would cost each of them seconds.
 """
@@ -28,7 +28,7 @@ PCM = 32767.0  # sound is kept as 16-bit integers, as the recordings are: half t
 
 
 def cache_key(root: Path, runs: Sequence[WeldRun], preset: WeldPreset) -> str:
-    """Digest of everything the decoded tensors depend on: sizes of the preset, files of the root, the decoder's code."""
+    """Digest of what the decoded tensors depend on: the preset, the root's files, the decoder's code."""
     digest = hashlib.sha256(repr(replace(preset, name="")).encode())
     digest.update(Path(decoding.__file__).read_bytes())
     manifest = root / "manifest.csv"

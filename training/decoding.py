@@ -1,7 +1,7 @@
 """The reference decoder: bytes of one weld to the tensors the networks take.
 
-It defines what the serving backend must reproduce. PyAV, Pillow, soundfile and scipy do the work; nothing here is
-random, and a payload that cannot be read gives zeros, an invalid mark and a status, never an exception.
+It defines what the serving backend must reproduce. PyAV, Pillow, soundfile and scipy do the work; nothing is random,
+and a payload that cannot be read gives zeros, an invalid mark and a status, never an exception.
 """
 
 from __future__ import annotations
@@ -43,8 +43,9 @@ class Status(IntEnum):
 class DecodedWeld:
     """The tensors of one weld, without a batch dimension.
 
-    raw:   video (frames, size, size, 3) uint8 | image (count, size, size, 3) uint8 | audio (samples,) float32 in
-           [-1, 1] | audio_samples (1,) int32, real samples before the padding | sensor (steps, 6) float32, as logged
+    raw:   video (frames, size, size, 3) uint8, image (count, size, size, 3) uint8,
+           audio (samples,) float32 in [-1, 1], audio_samples (1,) int32 (real samples before the padding),
+           sensor (steps, 6) float32 in the units of the log
     valid: modality -> (1,) bool, image (count,) bool
     """
 
@@ -62,7 +63,7 @@ def spread(count: int, total: int) -> NDArray[np.int64]:
 
 
 def _walk_video(payload: bytes, wanted: set[int]) -> tuple[int, int, dict[int, NDArray[np.uint8]]]:
-    """Decode a file once: frames the container declares (0: it does not say), frames decoded, the wanted ones as RGB."""
+    """Decode a file once: frames the container declares (0: unknown), frames decoded, the wanted ones as RGB."""
     pictures: dict[int, NDArray[np.uint8]] = {}
     count = 0
     with av.open(io.BytesIO(payload)) as container:
@@ -87,7 +88,7 @@ def _declared_frames(payload: bytes) -> int:
 
 
 def decode_video(payload: bytes, spec: Video) -> tuple[NDArray[np.uint8], Status]:
-    """Decode a video file to evenly spread frames, each stretched to a square, (frames, size, size, 3) uint8 RGB.
+    """Decode a video to evenly spread frames, each stretched to a square, (frames, size, size, 3) uint8 RGB.
 
     PARTIAL: at least two frames fewer than the container declares; CORRUPT: no frame at all
     """
@@ -131,9 +132,10 @@ def _open_photo(payload: bytes) -> Pillow.Image:
 def decode_photos(
     payloads: list[bytes], spec: Image
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[Status, ...], Status]:
-    """Decode up to `count` photos, each stretched to a square: pixels (count, size, size, 3) uint8 RGB, valid (count,).
+    """Decode up to `count` photos, each stretched to a square.
 
-    Also the status of every photo and of all together: PARTIAL where some cannot be read, CORRUPT where none can.
+    returns pixels (count, size, size, 3) uint8 RGB, valid (count,), the status of every photo and that of all
+    together: PARTIAL where some cannot be read, CORRUPT where none can
     """
     pixels = np.zeros((spec.count, spec.size_px, spec.size_px, 3), np.uint8)
     statuses = [Status.ABSENT] * spec.count
@@ -172,7 +174,7 @@ def _read_sound(payload: bytes) -> tuple[NDArray[np.float32], int]:
 
 
 def fit_window(sound: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
-    """Fit (n,) into (samples,): zeros behind a short sound; of a long one, four evenly spread excerpts in a row."""
+    """Fit (n,) into (samples,): zeros behind a short sound; of a long one, four evenly spread excerpts."""
     window = np.zeros(samples, np.float32)
     if len(sound) <= samples:
         window[: len(sound)] = sound
@@ -184,9 +186,9 @@ def fit_window(sound: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
 
 
 def decode_audio(payload: bytes, spec: Audio) -> tuple[NDArray[np.float32], int, Status]:
-    """Decode a sound file to mono at the model's rate: waveform (samples,) float32 in [-1, 1], real samples, status.
+    """Decode a sound file to mono at the model's rate: waveform (samples,) float32 in [-1, 1], samples, status.
 
-    CORRUPT: unreadable, empty or ending before its header says
+    samples: real ones, before the zeros; CORRUPT: unreadable, empty or ending before its header says
     """
     nothing = np.zeros(spec.samples, np.float32)
     if not payload:
@@ -212,7 +214,7 @@ def _number(text: str) -> float:
 
 
 def _sensor_table(payload: bytes) -> NDArray[np.float64]:
-    """Rows (n, 6) of a .npy array or a CSV text, NaN where a cell is no number; raises ValueError without the columns."""
+    """Rows (n, 6) of a .npy array or a CSV text, NaN where a cell is no number; ValueError without the columns."""
     if payload.startswith(b"\x93NUMPY"):
         table = np.load(io.BytesIO(payload), allow_pickle=False)
         if table.ndim != 2 or table.shape[1] != len(SENSOR_COLUMNS) or table.dtype.kind not in "fiu":
@@ -231,7 +233,7 @@ def _sensor_table(payload: bytes) -> NDArray[np.float64]:
 
 
 def read_sensor(payload: bytes, spec: Sensor) -> tuple[NDArray[np.float32], Status]:
-    """Read a sensor log (CSV or .npy) and resample it linearly over its rows: (steps, 6) float32 in physical units.
+    """Read a sensor log (CSV or .npy), resampled linearly over its rows: (steps, 6) float32, physical units.
 
     PARTIAL: rows without six finite numbers were dropped; CORRUPT: fewer than two rows left, or not a log
     """

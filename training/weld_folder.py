@@ -25,7 +25,7 @@ _PHOTO_ENDINGS = {".jpg", ".jpeg", ".png"}
 
 @dataclass(frozen=True)
 class WeldRun:
-    """One weld: its class and its files; a modality that was not recorded is None (photos: an empty tuple)."""
+    """One weld: its class and its files; what was not recorded is None (photos: an empty tuple)."""
 
     id: str
     class_index: int
@@ -58,8 +58,8 @@ def _class_of_name(folder: Path) -> int:
     code = int(match.group(1)) if match else -1
     if not 0 <= code < len(CLASS_NAMES):
         raise ValueError(
-            f"{folder}: expected a name that ends in a class code 00 to {len(CLASS_NAMES) - 1}; rename it or list it "
-            "in manifest.csv"
+            f"{folder}: expected a name that ends in a class code 00 to {len(CLASS_NAMES) - 1}, got none; "
+            "rename it or list it in manifest.csv"
         )
     return code
 
@@ -140,8 +140,8 @@ def split_by_session(
 ) -> dict[str, list[int]]:
     """Distribute runs so that no session is in two splits and every split has each class in its share.
 
-    shares: name -> share, summing to 1; returns name -> sorted indices into `runs`. Sessions go, largest first, to the
-    split that is furthest behind on that session's classes.
+    shares: name -> share, summing to 1; returns name -> sorted indices into `runs`. Sessions go, largest first,
+    to the split that is furthest behind on that session's classes.
     """
     if not shares or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0:
         raise ValueError(f"shares: expected positive numbers that sum to 1, got {dict(shares)}")

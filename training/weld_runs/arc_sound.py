@@ -41,7 +41,7 @@ def _hum(count: int, tone_hz: float, rng: np.random.Generator) -> NDArray[np.flo
 
 
 def _pops(count: int, strength: float, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Bursts of noise (count,) that decay within 6-25 ms; strength sets both their number and their loudness."""
+    """Bursts of noise (count,) that decay within 6-25 ms; strength sets their number and their loudness."""
     total = np.zeros(count, dtype=np.float32)
     length = int(0.08 * SAMPLE_RATE_HZ)
     loudness = 0.15 + 0.85 * strength

@@ -14,7 +14,7 @@ _POOL_HALF_LENGTH, _POOL_HALF_WIDTH = 17.0, 10.0  # pixels of that half-size pic
 
 
 def _path(session: Session, evidence: Evidence, frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Centre of the arc per frame, (frames, 2) as x, y in pixels; `drift` leaves the seam by up to 19 pixels."""
+    """Centre of the arc per frame, (frames, 2) as x, y in pixels; `drift` leaves the seam by some 19 pixels."""
     share = np.linspace(0, 1, frames)
     x = WIDTH * (0.5 + session.camera_x + rng.uniform(0.26, 0.34) * (2 * share - 1))
     seam = HEIGHT * (0.5 + session.camera_y) + np.tan(session.tilt_rad) * (x - WIDTH / 2)
@@ -24,7 +24,7 @@ def _path(session: Session, evidence: Evidence, frames: int, rng: np.random.Gene
 
 
 def _glow(path: NDArray[np.float32], sigma: tuple[float, float]) -> NDArray[np.float32]:
-    """Axis-parallel Gaussian around the arc, (frames, HEIGHT, WIDTH), as an outer product of its two profiles."""
+    """Axis-parallel Gaussian around the arc, (frames, HEIGHT, WIDTH): the outer product of two profiles."""
     x = np.exp(-(((np.arange(WIDTH, dtype=np.float32) - path[:, :1]) / sigma[0]) ** 2) / 2)
     y = np.exp(-(((np.arange(HEIGHT, dtype=np.float32) - path[:, 1:]) / sigma[1]) ** 2) / 2)
     return y[:, :, None] * x[:, None, :]
@@ -57,7 +57,7 @@ def _add_sparks(
     per_frame: NDArray[np.float32],
     rng: np.random.Generator,
 ) -> None:
-    """Draw bright streaks that fly from the arc into `film`; per_frame: expected number in each frame, (frames,)."""
+    """Draw bright streaks that fly from the arc into `film`; per_frame: their expected number, (frames,)."""
     frame = np.repeat(np.arange(len(film)), rng.poisson(per_frame))
     count = len(frame)
     angle, reach = rng.uniform(0, 2 * np.pi, count), rng.uniform(12, 52, count)

@@ -18,7 +18,7 @@ _LINES, _COLUMNS = np.mgrid[0:HEIGHT, 0:WIDTH].astype(np.float32)
 
 @dataclass(frozen=True)
 class _View:
-    """Where one photo looks: the bead's middle line and half width per pixel, and the pixel's place on the bead.
+    """Where one photo looks: the place of every pixel relative to the bead.
 
     across: (HEIGHT, WIDTH) distance from the middle line in half widths, negative above
     along:  (HEIGHT, WIDTH) pixels along the seam, counted from the seam's start
@@ -95,7 +95,7 @@ def _darken_grooves(
 
 
 def _sag(picture: NDArray[np.float32], view: _View, strength: float, rng: np.random.Generator) -> None:
-    """A hole that swallows the middle of the bead, with a bright rim and a shadow of sagging metal below it."""
+    """A ragged hole that swallows the middle of the bead, with a bright rim."""
     x = WIDTH * rng.uniform(0.25, 0.75)
     radius = view.half_width * (0.30 + 0.72 * strength) * rng.uniform(0.9, 1.1)
     column = (_COLUMNS - x) / (1.35 * radius)

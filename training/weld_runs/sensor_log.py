@@ -77,7 +77,7 @@ def sensor_log(session: Session, evidence: Evidence, rng: np.random.Generator) -
 
 
 def write_sensor_log(path: Path, log: NDArray[np.float64], begin: datetime.datetime) -> None:
-    """Write the log with the public data set's full header; time stamps advance by the real logger's period."""
+    """Write the log with the public data set's full header; time stamps advance by the real logger's step."""
     with path.open("w", newline="", encoding="utf-8") as file:
         rows = csv.writer(file, lineterminator="\n")
         rows.writerow(HEADER)

@@ -38,7 +38,7 @@ class Session:
 
 
 def draw_session(rng: np.random.Generator) -> Session:
-    """Draw a session; thicker plates (two thirds, as in the public set) are welded with more current and voltage."""
+    """Draw a session; thick plates (two thirds, as in the public set) take more current and voltage."""
     thick = rng.random() < 2760 / 4040
     grey = rng.uniform(0.36, 0.56)
     tint = rng.normal(0, 0.012, 3)

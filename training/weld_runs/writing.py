@@ -182,7 +182,7 @@ def generate(
     workers: int = 2,
     progress: bool = True,
 ) -> Path:
-    """Write a root of simulated runs: sessions of up to twelve runs (one per class) and, last, `manifest.csv`.
+    """Write a root of simulated runs: sessions of up to twelve runs, one per class; `manifest.csv` comes last.
 
     runs_per_class: the same number for all twelve classes, or class index -> number
     returns the root; raises FileExistsError where the root already has a manifest
