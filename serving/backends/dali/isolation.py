@@ -50,7 +50,6 @@ class IsolatedPipeline:
 
 
 def _cause(error: Exception) -> str:
-    """The line of DALI's long message that names the reason."""
-    lines = [line.strip() for line in str(error).splitlines() if line.strip()]
-    telling = [line for line in lines if "rror" in line and not line.startswith("Critical")]
-    return (telling or lines or [type(error).__name__])[0][:200]
+    """What DALI encountered: the first line after that word in its long message."""
+    message = str(error).partition("encountered:")[2].strip() or str(error).strip() or type(error).__name__
+    return message.splitlines()[0][:200]

@@ -15,8 +15,8 @@ sys.dont_write_bytecode = True  # the model repository holds releases, no caches
 # The folder of all backends, in which this one is the package `dali`.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from dali.contract import Contract
-from dali.preprocess import Preprocessor
+from dali.contract import Contract  # noqa: E402
+from dali.preprocess import Preprocessor  # noqa: E402
 
 
 class TritonPythonModel:

@@ -46,12 +46,10 @@ def _from_csv(data: bytes, columns: Sequence[str]) -> np.ndarray:
     names: list[str] = []
     for cells in lines:
         names = [name.strip() for name in cells]
-        if any(names):
+        if names:
             break
     places = [names.index(column) for column in columns]
-    rows = [
-        [_number(cells, place) for place in places] for cells in lines if any(cell.strip() for cell in cells)
-    ]
+    rows = [[_number(cells, place) for place in places] for cells in lines if cells]
     return np.array(rows, np.float64).reshape(-1, len(columns))
 
 

@@ -8,10 +8,11 @@ from pathlib import Path
 
 import triton_python_backend_utils as pb_utils
 
+sys.dont_write_bytecode = True
 # The folder of all backends, in which this one is the package `gate`.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from gate.payloads import Limits, Refused, presence
+from gate.payloads import Limits, Refused, presence  # noqa: E402
 
 
 class TritonPythonModel:
