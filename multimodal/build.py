@@ -61,8 +61,8 @@ def load_weights(model: QuadModalWeldModel, path: Path) -> None:
     misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
     if unknown or missing or misshapen:
         raise ValueError(
-            f"weights {path.name}: expected the {len(expected)} tensors of this preset, got {len(missing)} missing, "
-            f"{len(unknown)} unknown and {len(misshapen)} of another shape (first: "
+            f"weights {path.name}: expected the {len(expected)} tensors of this preset, got "
+            f"{len(missing)} missing, {len(unknown)} unknown and {len(misshapen)} of another shape (first: "
             f"{(missing + unknown + misshapen)[0]}); use the preset that they were trained with"
         )
     model.load_state_dict(state, strict=False)  # only attached auxiliary heads can be left over

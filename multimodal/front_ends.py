@@ -1,4 +1,4 @@
-"""What lies between served tensors and encoders, inside the exported graph: serving cannot disagree with training."""
+"""What lies between served tensors and encoders: in the graph, so that serving and training cannot differ."""
 
 from __future__ import annotations
 
@@ -65,7 +65,7 @@ class KaldiLogMel(nn.Module):
 
 
 class SeriesStandardiser(nn.Module):
-    """Sensor channels to zero mean and unit deviation of the *training set*, so that absolute levels survive."""
+    """Sensor channels to mean 0, deviation 1 of the *training set*, so that absolute levels survive."""
 
     def __init__(self, channels: int) -> None:
         super().__init__()
@@ -81,8 +81,8 @@ class SeriesStandardiser(nn.Module):
         rows = series.reshape(-1, series.shape[-1]).double()
         if rows.shape[1] != self.mean.numel() or not len(rows):
             raise ValueError(
-                f"sensor statistics: expected rows of {self.mean.numel()} channels, got {tuple(series.shape)}; "
-                "pass the training series as (..., channels)"
+                f"sensor statistics: expected rows of {self.mean.numel()} channels, got "
+                f"{tuple(series.shape)}; pass the training series as (..., channels)"
             )
         deviation = rows.std(dim=0, unbiased=False)
         self.mean.copy_(rows.mean(dim=0))
@@ -94,7 +94,7 @@ class SeriesStandardiser(nn.Module):
 
 
 def windowed_spectrum() -> Tensor:
-    """(514, 400) float64: rows are real then imaginary parts of 257 frequencies, applied to one raw window."""
+    """(514, 400) float64: real, then imaginary parts of 257 frequencies of one raw window."""
     identity = torch.eye(KALDI_WINDOW, dtype=torch.float64)
     centred = identity - 1.0 / KALDI_WINDOW
     previous = torch.roll(identity, 1, dims=0)
@@ -109,16 +109,11 @@ def windowed_spectrum() -> Tensor:
 
 
 def mel_filters(bins: int, sample_rate_hz: int) -> Tensor:
-    """(bins, 257) float64: triangles between points evenly spaced on Kaldi's mel scale (1127 ln(1 + f / 700))."""
-
-    def to_mel(hertz: Tensor) -> Tensor:
-        return 1127.0 * torch.log1p(hertz / 700.0)
-
-    half_rate = sample_rate_hz / 2
-    edges = to_mel(torch.tensor([LOWEST_HZ, half_rate], dtype=torch.float64))
-    points = torch.linspace(float(edges[0]), float(edges[1]), bins + 2, dtype=torch.float64)
+    """(bins, 257) float64: triangles evenly spaced on Kaldi's mel scale, 1127 ln(1 + f / 700)."""
+    lowest, highest = (1127.0 * math.log1p(hertz / 700.0) for hertz in (LOWEST_HZ, sample_rate_hz / 2))
+    points = torch.linspace(lowest, highest, bins + 2, dtype=torch.float64)
     hertz = torch.arange(FFT_POINTS // 2 + 1, dtype=torch.float64) * sample_rate_hz / FFT_POINTS
-    positions = to_mel(hertz)[None, :]
+    positions = 1127.0 * torch.log1p(hertz / 700.0)[None, :]
     left, centre, right = points[:-2, None], points[1:-1, None], points[2:, None]
     rising = (positions - left) / (centre - left)
     falling = (right - positions) / (right - centre)

@@ -20,7 +20,7 @@ class WeldHeads(nn.Module):
         self.projection = nn.Sequential(nn.Linear(width, width), nn.ReLU(), nn.Linear(width, width))
 
     def forward(self, vector: Tensor) -> tuple[Tensor, Tensor, Tensor]:
-        """(batch, width) -> logits (batch, classes), anomaly logit (batch,), unit projection (batch, width)."""
+        """(batch, width) -> logits (batch, classes), anomaly logit (batch,), unit projection."""
         projection = nn.functional.normalize(self.projection(vector), dim=-1)
         return self.classifier(vector), self.anomaly(vector).squeeze(-1), projection
 
@@ -45,7 +45,7 @@ class AuxiliaryHeads(nn.Module):
         """Classify every modality by the mean of its valid tokens.
 
         tokens:  modality -> (batch, length, width); valid: modality -> (batch, 1 or length) bool, or None
-        returns: modality -> (batch, classes); a row without valid tokens classifies zeros: leave it out of the loss
+        returns: modality -> (batch, classes); leave rows without valid tokens out of the loss
         """
         logits = {}
         for name, classifier in self.classifiers.items():

@@ -1,4 +1,4 @@
-"""The dense graphs that are exported: positional tensors in and out, exactly as each model's configuration names them."""
+"""The dense graphs that are exported: positional tensors, in the order of each model's configuration."""
 
 from __future__ import annotations
 
@@ -47,7 +47,7 @@ class ServedFusion(nn.Module):
         audio_valid: Tensor,
         sensor_valid: Tensor,
     ) -> tuple[Tensor, ...]:
-        """Probabilities (batch, classes), anomaly score (batch, 1), unit embedding (batch, width), four attentions."""
+        """Probabilities (batch, classes), anomaly score (batch, 1), unit embedding, four attentions."""
         tokens = dict(zip(MODALITIES, (video_tokens, image_tokens, audio_tokens, sensor_tokens), strict=True))
         valid = dict(zip(MODALITIES, (video_valid, image_valid, audio_valid, sensor_valid), strict=True))
         answer = self.answer.fuse(tokens, valid)

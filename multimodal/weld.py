@@ -1,4 +1,4 @@
-"""The whole weld model: raw tensors of four modalities to defect class, anomaly score, embedding and evidence."""
+"""The whole weld model: raw tensors of four modalities to defect class, anomaly score and evidence."""
 
 from __future__ import annotations
 
@@ -110,14 +110,14 @@ class QuadModalWeldModel(FusedAnswer):
                 encoder.freeze_backbone()
 
     def attach_auxiliary_heads(self, token_widths: Mapping[str, int]) -> AuxiliaryHeads:
-        """Add the per-modality classifiers for training; `token_widths` is modality -> width of its tokens."""
+        """Add the per-modality classifiers for training; token_widths: modality -> width of its tokens."""
         self.auxiliary = AuxiliaryHeads(token_widths).to(self.norm.weight.device)
         return self.auxiliary
 
     def auxiliary_logits(
         self, tokens: Mapping[str, Tensor], valid: Mapping[str, Tensor] | None = None
     ) -> dict[str, Tensor]:
-        """Logits of each modality alone, modality -> (batch, classes). Raises RuntimeError if no heads are attached."""
+        """Logits of each modality alone, (batch, classes). RuntimeError if no heads are attached."""
         if self.auxiliary is None:
             raise RuntimeError(
                 "weld model: expected auxiliary heads, got none; call attach_auxiliary_heads first"

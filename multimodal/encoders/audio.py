@@ -63,7 +63,7 @@ class WeldAudioEncoder(BackboneEncoder):
         out_tokens: int = 12,
         freeze_backbone: bool = True,
     ) -> WeldAudioEncoder:
-        """Weights from a hub id (`MIT/ast-finetuned-audioset-14-14-0.443`) or a folder. Raises OSError if unreachable."""
+        """Weights from a hub id (`MIT/ast-finetuned-audioset-14-14-0.443`) or a folder, else OSError."""
         return cls(load_backbone(ASTModel, source), embed_dim, out_tokens, freeze_backbone=freeze_backbone)
 
     def forward(self, features: Tensor) -> Tensor:
@@ -78,8 +78,8 @@ class WeldAudioEncoder(BackboneEncoder):
             features = features.squeeze(1).transpose(1, 2)
         if features.shape[-1] != config.num_mel_bins:
             raise ValueError(
-                f"audio: expected (batch, time, {config.num_mel_bins} mel bins) or (batch, 1, {config.num_mel_bins}, "
-                f"time), got {tuple(features.shape)}; swap the axes if they are exchanged"
+                f"audio: expected (batch, time, mel) or (batch, 1, mel, time), {config.num_mel_bins} mel "
+                f"bins, got {tuple(features.shape)}; swap the axes if they are exchanged"
             )
         missing = config.max_length - features.shape[1]
         if missing:

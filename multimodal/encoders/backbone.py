@@ -73,6 +73,6 @@ def load_backbone(
         return model_class.from_pretrained(str(source), config=config, attn_implementation=ATTENTION)
     except OSError as failure:
         raise OSError(
-            f"{model_class.__name__}: expected a folder written by save_pretrained or a reachable hub id, got "
+            f"{model_class.__name__}: expected a folder from save_pretrained or a reachable hub id, got "
             f"'{source}' ({str(failure).splitlines()[0]}); download it once and pass the folder"
         ) from failure

@@ -67,8 +67,8 @@ class WeldImageEncoder(BackboneEncoder):
         """Encode photos.
 
         photos:  (batch, angles, 3, height, width) in [0, 1], any number of angles
-        returns: (batch, angles, embed_dim) for `tokens_per_angle`; (batch, 1 + patches, embed_dim) for `mean` and
-                 `max`; (batch, angles * (1 + patches), embed_dim) for `concat`
+        returns: (batch, angles, embed_dim) for `tokens_per_angle`; (batch, 1 + patches, embed_dim) for
+                 `mean` and `max`; (batch, angles * (1 + patches), embed_dim) for `concat`
         """
         batch, angles = photos.shape[:2]
         with self.gradient_scope():

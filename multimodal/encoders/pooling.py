@@ -10,7 +10,7 @@ from torch import Tensor, nn
 
 @lru_cache(maxsize=64)
 def pooling_rows(length: int, count: int) -> tuple[tuple[float, ...], ...]:
-    """`count` rows of `length` averaging weights, the windows of adaptive average pooling; every row sums to 1."""
+    """`count` rows of `length` averaging weights, the windows of adaptive average pooling."""
     if length < 1 or count < 1:
         raise ValueError(
             f"pooling: expected at least one token on both sides, got {length} in and {count} out"

@@ -14,7 +14,7 @@ from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2RopeAttention
 
 
 class RotaryTables(nn.Module):
-    """Cosines and sines (tokens, head width) and the quarter turn (head width, head width) that goes with them."""
+    """Cosines and sines (tokens, head width) and the quarter turn of lane pairs (head width, head width)."""
 
     def __init__(self, attention: VJEPA2RopeAttention) -> None:
         super().__init__()

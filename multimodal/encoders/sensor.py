@@ -14,7 +14,7 @@ WELD_BASE_SENSOR = Transformer(width=256, layers=4, heads=8)
 
 
 def sinusoidal_positions(length: int, width: int) -> Tensor:
-    """(length, width): even lanes sine, odd lanes cosine, wavelengths up to 10,000 steps. Vaswani et al. 2017."""
+    """(length, width): even lanes sine, odd lanes cosine, base 10,000. Source: Vaswani et al. 2017."""
     steps = torch.arange(length, dtype=torch.float32)[:, None]
     lanes = torch.arange(0, width, 2, dtype=torch.float32)
     angles = steps * torch.exp(-math.log(10_000.0) * lanes / width)

@@ -60,7 +60,7 @@ class WeldVideoEncoder(BackboneEncoder):
         out_tokens: int = 8,
         freeze_backbone: bool = True,
     ) -> WeldVideoEncoder:
-        """Weights from a hub id (`facebook/vjepa2-vitl-fpc64-256`) or a folder. Raises OSError if unreachable."""
+        """Weights from a hub id (`facebook/vjepa2-vitl-fpc64-256`) or a folder, else OSError."""
         return cls(load_backbone(VJEPA2Model, source), embed_dim, out_tokens, freeze_backbone)
 
     def forward(self, frames: Tensor) -> Tensor:

@@ -1,4 +1,4 @@
-"""Fusion heads: tokens of every modality in, one vector and its evidence out. A new one is a file and a line here."""
+"""Fusion heads: tokens of every modality in, one vector and its evidence out. A new one is one line here."""
 
 from torch import nn
 

@@ -76,7 +76,7 @@ class WeldCrossAttentionFusion(nn.Module):
         tokens:  modality -> (batch, length, width of that modality)
         masks:   modality -> (batch, length) bool, True = valid; a modality left out is valid throughout
         present: (batch, modalities) bool; an absent modality leaves the learned tokens as they were
-        returns: fused (batch, width), {"attention": modality -> (batch, fusion tokens, length), mean over heads}
+        returns: fused (batch, width), {"attention": modality -> (batch, fusion tokens, length), head mean}
         """
         attention: dict[str, Tensor] = {}
         answers: list[Tensor] = []
@@ -90,7 +90,7 @@ class WeldCrossAttentionFusion(nn.Module):
         return self.output(self.proj_dropout(self.aggregate(joined))), {"attention": attention}
 
     def _question(self, name: str, tokens: Tensor, mask: Tensor | None) -> tuple[Tensor, Tensor]:
-        """Put the learned tokens to one modality: (batch, fusion tokens, width), (batch, fusion tokens, length)."""
+        """One modality's answers (batch, fusion tokens, width), attention (batch, fusion tokens, length)."""
         keys = self.projections[name](self.proj_dropout(tokens))
         questions = self.fusion_tokens.expand(keys.shape[0], self.token_count, self.width)
         answer, probabilities = self.attentions[name](questions, keys, mask)
