@@ -82,7 +82,7 @@ def check_platform(system: str = sys.platform, machine: str | None = None) -> No
 
 def check_numpy(version: str | None = None) -> None:
     """Raise RuntimeError for numpy >= 2: the stub of this server then answers with outputs of zero bytes."""
-    version = version or _installed_version("numpy", "pip install 'numpy<2'")
+    version = version or installed_version("numpy", "pip install 'numpy<2'")
     if int(version.split(".")[0]) >= 2:
         raise RuntimeError(
             f"numpy: expected a version below 2, got {version}, with which the python stub of Triton 2.51 "
@@ -92,7 +92,7 @@ def check_numpy(version: str | None = None) -> None:
 
 def wheel_folder() -> Path:
     """`pytriton/tritonserver` of the installed wheel."""
-    _installed_version(WHEEL, "pip install nvidia-pytriton==0.7.0")
+    installed_version(WHEEL, "pip install nvidia-pytriton==0.7.0")
     distribution = importlib.metadata.distribution(WHEEL)
     folder = Path(str(distribution.locate_file("pytriton/tritonserver"))).resolve()
     if not (folder / "bin" / "tritonserver").exists():
@@ -128,6 +128,14 @@ def is_complete(target: Path, ours: list[Path]) -> bool:
     return all(path.exists() for path in wanted) and all(
         (target / path.name).resolve() == path for path in ours
     )
+
+
+def installed_version(package: str, remedy: str) -> str:
+    """The version of a package of this environment; RuntimeError with the remedy when it has none."""
+    try:
+        return importlib.metadata.version(package)
+    except importlib.metadata.PackageNotFoundError as error:
+        raise RuntimeError(f"{package}: expected it in {sys.prefix}, not installed; {remedy}") from error
 
 
 def _build(target: Path, wheel: Path, stub: Path, ours: list[Path]) -> None:
@@ -167,16 +175,9 @@ def _publish(partial: Path, target: Path, ours: list[Path]) -> None:
 
 def _key(ours: list[Path]) -> str:
     """Versions, then where our backends lie: two clones must not share a link."""
-    version = _installed_version(WHEEL, "pip install nvidia-pytriton==0.7.0")
+    version = installed_version(WHEEL, "pip install nvidia-pytriton==0.7.0")
     digest = hashlib.sha256("\n".join(map(str, ours)).encode()).hexdigest()[:12]
     return f"triton-{version}-python-{platform.python_version()}-{digest}"
-
-
-def _installed_version(package: str, remedy: str) -> str:
-    try:
-        return importlib.metadata.version(package)
-    except importlib.metadata.PackageNotFoundError as error:
-        raise RuntimeError(f"{package}: expected it in {sys.prefix}, not installed; {remedy}") from error
 
 
 def _python_version() -> str:

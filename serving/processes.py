@@ -26,12 +26,12 @@ def belonging(shm_prefix: str) -> list[int]:
     return sorted(found)
 
 
-def regions(shm_prefix: str) -> list[Path]:
+def regions(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[Path]:
     """Shared memory regions of one server."""
-    return sorted(SHARED_MEMORY.glob(f"{shm_prefix}*"))
+    return sorted(folder.glob(f"{shm_prefix}*"))
 
 
-def sweep(shm_prefix: str, grace_s: float = 5.0) -> tuple[int, int]:
+def sweep(shm_prefix: str, folder: Path = SHARED_MEMORY, grace_s: float = 5.0) -> tuple[int, int]:
     """Kill what is left of one server and remove its shared memory; returns how many of each there were."""
     left = belonging(shm_prefix)
     for pid in left:
@@ -39,7 +39,7 @@ def sweep(shm_prefix: str, grace_s: float = 5.0) -> tuple[int, int]:
     deadline = time.monotonic() + grace_s
     while belonging(shm_prefix) and time.monotonic() < deadline:
         time.sleep(0.02)
-    found = regions(shm_prefix)
+    found = regions(shm_prefix, folder)
     for region in found:
         region.unlink(missing_ok=True)
     return len(left), len(found)

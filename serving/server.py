@@ -11,8 +11,8 @@ from pathlib import Path
 from serving.embedded import Installation
 
 HOST = "127.0.0.1"
-# Below the ephemeral range of Linux (32768-60999): a client that reconnects while the server restarts could be
-# given the port of the server as its source, connect to itself and keep the port from the server.
+# Below the ephemeral range of Linux (32768-60999): a client that reconnects while the server restarts could
+# be given the port of the server as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
 # Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of
 # 96 x 96 x 3 = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the
@@ -118,7 +118,7 @@ def loaded_models(log: str) -> list[str]:
 
 
 def failure(log: str, lines: int = 6) -> str:
-    """Why a server did not start, from its log: a line per model that did not load, else errors, else the end.
+    """Why a server did not start, from its log: a line per model that did not load, else errors or the end.
 
     The traceback that the python backend appends is left out; it stands in the log.
     """

@@ -1,0 +1,108 @@
+"""What must lie in the repository before a pipeline can load."""
+
+from pathlib import Path
+
+import pytest
+
+from serving.required import missing_files, models_of
+
+ENSEMBLE = """\
+name: "{name}"
+platform: "ensemble"
+ensemble_scheduling {{ step [ {{ model_name: "{first}" }}, {{ model_name: "{second}" }} ] }}
+"""
+
+
+def write(
+    repository: Path, name: str, text: str, files: tuple[str, ...] = (), versions: tuple[int, ...] = (1,)
+) -> None:
+    folder = repository / name
+    for version in versions:
+        (folder / str(version)).mkdir(parents=True)
+        for file in files:
+            (folder / str(version) / file).touch()
+    (folder / "config.pbtxt").write_text(text)
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    write(tmp_path, "pipeline", ENSEMBLE.format(name="pipeline", first="weld_gate", second="inner"))
+    write(
+        tmp_path,
+        "inner",
+        ENSEMBLE.format(name="inner", first="weld_small_fusion", second="weld_small_preprocess"),
+    )
+    write(tmp_path, "weld_gate", 'name: "weld_gate"\nbackend: "gate"')
+    write(tmp_path, "weld_small_fusion", 'name: "weld_small_fusion"\nbackend: "onnxruntime"', ("model.onnx",))
+    write(tmp_path, "weld_small_preprocess", 'name: "weld_small_preprocess"\nbackend: "dali"', ("dali.py",))
+    return tmp_path
+
+
+def test_the_models_of_an_ensemble_are_its_steps_and_theirs(repository):
+    assert models_of(repository, ["pipeline", "weld_gate"]) == [
+        "pipeline",
+        "weld_gate",
+        "inner",
+        "weld_small_fusion",
+        "weld_small_preprocess",
+    ]
+
+
+def test_a_complete_repository_misses_nothing(repository):
+    assert missing_files(repository, ["pipeline"]) == []
+
+
+def test_a_missing_engine_is_named_with_the_command_that_writes_it(repository):
+    (repository / "weld_small_fusion" / "1" / "model.onnx").unlink()
+    assert missing_files(repository, ["pipeline"]) == [
+        "weld_small_fusion/1/model.onnx is missing; run `python -m export weld_small`"
+    ]
+
+
+def test_a_missing_source_is_checked_out_not_exported(repository):
+    (repository / "weld_small_preprocess" / "1" / "dali.py").unlink()
+    assert missing_files(repository, ["weld_small_preprocess"]) == [
+        "weld_small_preprocess/1/dali.py is missing; "
+        "run `git checkout -- model_repository/weld_small_preprocess`"
+    ]
+
+
+def test_the_file_that_the_configuration_names_is_the_one_that_counts(repository):
+    write(repository, "named", 'name: "named"\nbackend: "onnxruntime"\ndefault_model_filename: "other.onnx"')
+    assert missing_files(repository, ["named"]) == [
+        "named/1/other.onnx is missing; run `python -m export <preset>`"
+    ]
+
+
+@pytest.mark.parametrize(
+    ("policy", "missing"),
+    [
+        ("", ["10"]),
+        ("version_policy { latest { num_versions: 2 } }", ["9", "10"]),
+        ("version_policy { all { } }", ["2", "9", "10"]),
+        ("version_policy { specific { versions: [ 2, 9 ] } }", ["2", "9"]),
+    ],
+)
+def test_only_the_versions_that_the_policy_serves_must_be_complete(repository, policy, missing):
+    write(repository, "many", f'name: "many"\nbackend: "onnxruntime"\n{policy}', versions=(2, 9, 10))
+    found = [sentence.split("/")[1] for sentence in missing_files(repository, ["many"])]
+    assert found == missing
+
+
+def test_the_configuration_of_the_target_goes_before_the_general_one(repository):
+    special = repository / "weld_gate" / "configs" / "cpu.pbtxt"
+    special.parent.mkdir()
+    special.write_text('name: "weld_gate"\nbackend: "onnxruntime"')
+    assert missing_files(repository, ["weld_gate"], "gpu") == []
+    assert len(missing_files(repository, ["weld_gate"], "cpu")) == 1
+
+
+def test_a_mistyped_pipeline_gets_the_name_that_was_meant(repository):
+    with pytest.raises(ValueError, match=r"pipelin: expected a model of .*; did you mean pipeline\?"):
+        models_of(repository, ["pipelin"])
+
+
+def test_a_configuration_that_does_not_parse_is_named(repository):
+    (repository / "weld_gate" / "config.pbtxt").write_text("nonsense {")
+    with pytest.raises(ValueError, match=r"weld_gate/config\.pbtxt: expected a Triton model configuration"):
+        models_of(repository, ["weld_gate"])
