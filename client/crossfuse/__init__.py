@@ -24,6 +24,7 @@ from ._errors import (
     Timeout,
     UnknownPipeline,
 )
+from ._picture import save_picture
 from ._pipelines import PIPELINES, Pipeline
 from ._results import ServerStatus, Status, WeldInspection
 from ._retries import Retries
@@ -54,4 +55,5 @@ __all__ = [
     "Transport",
     "UnknownPipeline",
     "WeldInspection",
+    "save_picture",
 ]

@@ -104,6 +104,7 @@ def read_weld(reading: Reading) -> WeldInspection:
         sent=tuple(name for name in modalities if reading.sent[name]),
         version=reading.version,
         audio_window_s=int(window) / AUDIO_RATE_HZ if window else None,
+        sensor_columns=tuple(filter(None, reading.parameters.get("sensor_columns", "").split(","))),
     )
 
 

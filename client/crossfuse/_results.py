@@ -52,8 +52,9 @@ class WeldInspection:
     version: str
     """Version of the pipeline that answered."""
     audio_window_s: float | None = None
-    """Seconds of sound that one answer hears (longer recordings: four spread excerpts); None if the server
-    does not say."""
+    """Seconds of sound that are heard, of a longer one as four excerpts; None if the server does not say."""
+    sensor_columns: tuple[str, ...] = ()
+    """Columns of the sensor log that are read; empty if the server does not say."""
 
     @property
     def defect(self) -> str:
@@ -76,6 +77,7 @@ class WeldInspection:
             "usable": list(self.usable),
             "version": self.version,
             "audio_window_s": self.audio_window_s,
+            "sensor_columns": list(self.sensor_columns),
             "embedding": self.embedding.tolist(),
             "attention": {name: rows.tolist() for name, rows in self.attention.items()},
         }

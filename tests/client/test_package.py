@@ -17,9 +17,8 @@ MODULES = sorted((CLIENT / "crossfuse").glob("*.py"))
 @pytest.mark.parametrize("name", crossfuse.__all__)
 def test_every_exported_name_is_documented(name: str) -> None:
     thing = getattr(crossfuse, name)
-    if not inspect.isclass(thing):
-        assert name == "PIPELINES"
-        return
+    if name == "PIPELINES":
+        return  # a table: the comment above it is its documentation
     assert thing.__doc__ and not thing.__doc__.startswith(f"{name}("), name
     for member, value in inspect.getmembers(thing, inspect.isfunction):
         if not member.startswith("_"):
@@ -37,8 +36,8 @@ def test_what_is_exported_is_what_is_public() -> None:
     )
 
 
-def isort_order(name: str) -> tuple[bool, str]:
-    return (not name.isupper(), name)
+def isort_order(name: str) -> tuple[bool, bool, str]:
+    return (not name.isupper(), name.islower(), name)
 
 
 @pytest.mark.parametrize("method", ["__init__", "infer", "status", "close"])

@@ -1,0 +1,49 @@
+"""One picture of one answer: what was sent, what the server made of it, and where it looked."""
+
+from __future__ import annotations
+
+import importlib.util
+from collections.abc import Mapping
+from pathlib import Path
+
+from ._errors import CrossfuseError
+from ._payloads import Payload
+from ._results import WeldInspection
+
+EXTRA = {"matplotlib": "matplotlib", "av": "av", "soundfile": "soundfile", "PIL": "pillow"}
+
+
+def require_extra() -> None:
+    """Refuse early when what pictures need is not installed.
+
+    raises: CrossfuseError naming what is missing
+    """
+    missing = [package for module, package in EXTRA.items() if importlib.util.find_spec(module) is None]
+    if missing:
+        raise CrossfuseError(
+            f"picture: expected {', '.join(EXTRA.values())}, got no {', '.join(missing)}; "
+            "pip install 'crossfuse[picture]'"
+        )
+
+
+def save_picture(
+    path: str | Path, weld: WeldInspection, payloads: Mapping[str, Payload], *, title: str = ""
+) -> Path:
+    """Draw a weld and its inspection as a PNG of about 1800 x 1400 pixels.
+
+    payloads: what was passed to `infer`, by modality.  returns: the path written
+    raises: CrossfuseError when the extra `picture` is missing, or the file cannot be written
+    """
+    require_extra()
+    from ._figure import weld_figure
+
+    target = Path(path)
+    figure = weld_figure(weld, payloads, title)
+    try:
+        figure.savefig(target, format="png", facecolor=figure.get_facecolor())
+    except OSError as error:
+        reason = (error.strerror or type(error).__name__).lower()
+        raise CrossfuseError(
+            f"picture: expected a writable file, got {target} ({reason}); choose another place"
+        ) from error
+    return target
