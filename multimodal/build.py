@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from pathlib import Path
 
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from multimodal.encoders import ENCODERS
+from multimodal.encoders import ENCODERS, EncoderClass
 from multimodal.front_ends import KaldiLogMel, PixelFrontEnd, SeriesStandardiser
 from multimodal.fusions import FUSIONS
 from multimodal.presets import WeldPreset
@@ -19,11 +20,15 @@ AUXILIARY = "auxiliary."
 
 
 def build(
-    preset: WeldPreset, weights: Path | None = None, fusion: str = "weld_cross_attention"
+    preset: WeldPreset,
+    weights: Path | None = None,
+    fusion: str = "weld_cross_attention",
+    encoders: Mapping[str, EncoderClass] = ENCODERS,
 ) -> QuadModalWeldModel:
     """Build the model of a preset, in eval mode and float32.
 
     weights: safetensors as `save_weights` writes them, half or single precision; None leaves random weights
+    encoders: modality -> class; `LIGHT_ENCODERS` give the same tokens, for tests and ablations
     Raises ValueError for an unknown fusion or weights that do not fit, FileNotFoundError for a missing file.
     """
     if fusion not in FUSIONS:
@@ -36,9 +41,9 @@ def build(
             "sensor": SeriesStandardiser(preset.sensor.channels),
         }
     )
-    encoders = nn.ModuleDict({name: ENCODERS[name].from_preset(getattr(preset, name)) for name in MODALITIES})
+    parts = {name: encoders[name].from_preset(getattr(preset, name)) for name in MODALITIES}
     head = FUSIONS[fusion](token_widths(preset), preset.fusion)
-    model = QuadModalWeldModel(front_ends, encoders, head)
+    model = QuadModalWeldModel(front_ends, nn.ModuleDict(parts), head)
     if weights is not None:
         load_weights(model, weights)
     return model.eval()

@@ -37,6 +37,10 @@ class KaldiLogMel(nn.Module):
     Source: Gong et al., AST (arXiv 2104.01778); Kaldi `compute-fbank-feats`.
     """
 
+    spectrum: Tensor
+    mel: Tensor
+    frame_ends: Tensor
+
     def __init__(self, audio: Audio) -> None:
         super().__init__()
         self.frames = audio.frames
@@ -66,6 +70,9 @@ class KaldiLogMel(nn.Module):
 
 class SeriesStandardiser(nn.Module):
     """Sensor channels to mean 0, deviation 1 of the *training set*, so that absolute levels survive."""
+
+    mean: Tensor
+    std: Tensor
 
     def __init__(self, channels: int) -> None:
         super().__init__()

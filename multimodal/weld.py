@@ -8,6 +8,8 @@ from dataclasses import dataclass
 import torch
 from torch import Tensor, nn
 
+from multimodal.encoders.backbone import BackboneEncoder
+from multimodal.fusions import WeldFusion
 from multimodal.heads import AuxiliaryHeads, WeldHeads
 from multimodal.weld_classes import MODALITIES
 
@@ -34,7 +36,7 @@ class WeldOutput:
 class FusedAnswer(nn.Module):
     """Fusion, its norm and the heads: everything behind the tokens."""
 
-    def __init__(self, fusion: nn.Module, norm: nn.Module, heads: nn.Module) -> None:
+    def __init__(self, fusion: WeldFusion, norm: nn.LayerNorm, heads: WeldHeads) -> None:
         super().__init__()
         self.fusion = fusion
         self.norm = norm
@@ -71,7 +73,7 @@ class QuadModalWeldModel(FusedAnswer):
     is the width of the heads.
     """
 
-    def __init__(self, front_ends: nn.ModuleDict, encoders: nn.ModuleDict, fusion: nn.Module) -> None:
+    def __init__(self, front_ends: nn.ModuleDict, encoders: nn.ModuleDict, fusion: WeldFusion) -> None:
         super().__init__(fusion, nn.LayerNorm(fusion.width), WeldHeads(fusion.width))
         for what, parts in (("front ends", front_ends), ("encoders", encoders)):
             if tuple(parts) != MODALITIES:
@@ -106,7 +108,7 @@ class QuadModalWeldModel(FusedAnswer):
     def freeze_backbones(self) -> None:
         """Freeze the pretrained networks; sensor encoder, projections, fusion and heads go on learning."""
         for encoder in self.encoders.values():
-            if hasattr(encoder, "freeze_backbone"):
+            if isinstance(encoder, BackboneEncoder):
                 encoder.freeze_backbone()
 
     def attach_auxiliary_heads(self, token_widths: Mapping[str, int]) -> AuxiliaryHeads:

@@ -7,7 +7,7 @@ from pathlib import Path
 from torch import Tensor, nn
 from transformers import ASTConfig, ASTModel
 
-from multimodal.encoders.backbone import ATTENTION, BackboneEncoder, load_backbone
+from multimodal.encoders.backbone import EAGER, BackboneEncoder, load_backbone
 from multimodal.encoders.pooling import pool_tokens
 from multimodal.front_ends import PADDING_FEATURE
 from multimodal.presets import Audio
@@ -51,7 +51,7 @@ class WeldAudioEncoder(BackboneEncoder):
             time_stride=audio.stride,
             max_length=audio.frames,
             num_mel_bins=audio.mel_bins,
-            attn_implementation=ATTENTION,
+            **EAGER,
         )
         return cls(ASTModel(config), out_tokens=audio.tokens, freeze_backbone=False)
 

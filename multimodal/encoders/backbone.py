@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from contextlib import nullcontext
 from pathlib import Path
+from typing import Any, TypeVar
 
 import torch
 from torch import Tensor, nn
-from transformers import PretrainedConfig, PreTrainedModel
+from transformers import PreTrainedModel
 
 IMAGENET_MEAN = (0.485, 0.456, 0.406)
 IMAGENET_STD = (0.229, 0.224, 0.225)
 # Explicit attention: its exported graph has a quarter fewer nodes than the decomposition of the fused kernel.
-ATTENTION = "eager"
+EAGER: dict[str, Any] = {"attn_implementation": "eager"}
+Backbone = TypeVar("Backbone", bound=PreTrainedModel)
 
 
 class BackboneEncoder(nn.Module):
@@ -52,6 +54,9 @@ class BackboneEncoder(nn.Module):
 class ImageNetNormalise(nn.Module):
     """RGB values in [0, 1] to ImageNet mean and deviation."""
 
+    mean: Tensor
+    std: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
@@ -62,15 +67,13 @@ class ImageNetNormalise(nn.Module):
         return (pictures - self.mean) / self.std
 
 
-def load_backbone(
-    model_class: type[PreTrainedModel], source: str | Path, config: PretrainedConfig | None = None
-) -> PreTrainedModel:
-    """Load published weights from a hub id or a local folder.
+def load_backbone(model_class: type[Backbone], source: str | Path) -> Backbone:
+    """Load published weights from a hub id or a local folder, in float32 whatever they are stored in.
 
     Raises OSError in one line when the source can neither be found locally nor be downloaded.
     """
     try:
-        return model_class.from_pretrained(str(source), config=config, attn_implementation=ATTENTION)
+        return model_class.from_pretrained(str(source), dtype=torch.float32, **EAGER)
     except OSError as failure:
         raise OSError(
             f"{model_class.__name__}: expected a folder from save_pretrained or a reachable hub id, got "

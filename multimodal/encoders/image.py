@@ -8,7 +8,7 @@ import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
-from multimodal.encoders.backbone import ATTENTION, BackboneEncoder, ImageNetNormalise, load_backbone
+from multimodal.encoders.backbone import EAGER, BackboneEncoder, ImageNetNormalise, load_backbone
 from multimodal.presets import Image
 
 AGGREGATIONS = ("tokens_per_angle", "mean", "max", "concat")
@@ -52,7 +52,7 @@ class WeldImageEncoder(BackboneEncoder):
             num_hidden_layers=sizes.layers,
             num_attention_heads=sizes.heads,
             mlp_ratio=int(sizes.mlp_ratio),
-            attn_implementation=ATTENTION,
+            **EAGER,
         )
         return cls(Dinov2Model(config), freeze_backbone=False)
 

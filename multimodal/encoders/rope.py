@@ -7,6 +7,8 @@ by all layers.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from transformers import VJEPA2Config, VJEPA2Model
@@ -15,6 +17,10 @@ from transformers.models.vjepa2.modeling_vjepa2 import VJEPA2RopeAttention
 
 class RotaryTables(nn.Module):
     """Cosines and sines (tokens, head width) and the quarter turn of lane pairs (head width, head width)."""
+
+    cosine: Tensor
+    sine: Tensor
+    turn: Tensor
 
     def __init__(self, attention: VJEPA2RopeAttention) -> None:
         super().__init__()
@@ -68,7 +74,7 @@ def use_rotary_tables(model: VJEPA2Model) -> None:
     config: VJEPA2Config = model.config
     tables: RotaryTables | None = None
     for layer in model.encoder.layer:
-        original = layer.attention
+        original = cast(VJEPA2RopeAttention, layer.attention)
         tables = tables or RotaryTables(original)
         with torch.device("meta"):  # its fresh weights are never used, so they get no memory
             attention = TableRopeAttention(config, config.hidden_size, config.num_attention_heads)

@@ -50,6 +50,8 @@ class WeldSensorEncoder(nn.Module):
     max_seq_len:  positions prepared ahead; longer series are computed when they come
     """
 
+    positions: Tensor
+
     def __init__(
         self,
         channels: int = 6,

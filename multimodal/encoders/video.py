@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import cast
 
 from torch import Tensor
 from transformers import VJEPA2Config, VJEPA2Model
 
-from multimodal.encoders.backbone import ATTENTION, BackboneEncoder, ImageNetNormalise, load_backbone
+from multimodal.encoders.backbone import EAGER, BackboneEncoder, ImageNetNormalise, load_backbone
 from multimodal.encoders.pooling import pool_tokens
 from multimodal.encoders.rope import use_rotary_tables
 from multimodal.presets import Video
@@ -21,6 +22,8 @@ class WeldVideoEncoder(BackboneEncoder):
     exactly that size.
     """
 
+    backbone: VJEPA2Model
+
     def __init__(
         self,
         backbone: VJEPA2Model,
@@ -28,7 +31,8 @@ class WeldVideoEncoder(BackboneEncoder):
         out_tokens: int = 8,
         freeze_backbone: bool = True,
     ) -> None:
-        backbone.predictor = None
+        if hasattr(backbone, "predictor"):
+            del backbone.predictor
         use_rotary_tables(backbone)
         super().__init__(backbone, embed_dim, freeze_backbone)
         self.out_tokens = out_tokens
@@ -48,7 +52,7 @@ class WeldVideoEncoder(BackboneEncoder):
             num_hidden_layers=sizes.layers,
             mlp_ratio=sizes.mlp_ratio,
             pred_num_hidden_layers=0,  # never used here, so never built
-            attn_implementation=ATTENTION,
+            **EAGER,
         )
         return cls(VJEPA2Model(config), out_tokens=video.tokens, freeze_backbone=False)
 
@@ -80,7 +84,7 @@ class WeldVideoEncoder(BackboneEncoder):
             frames = frames.repeat(1, 1, 3, 1, 1)
         with self.gradient_scope():
             hidden = self.backbone.encoder(pixel_values_videos=self.normalise(frames)).last_hidden_state
-        patches = (size // self.backbone.config.patch_size) ** 2
+        patches = (size // cast(int, self.backbone.config.patch_size)) ** 2
         slices = hidden.unflatten(1, (hidden.shape[1] // patches, patches)).mean(
             dim=2
         )  # (batch, slices, width)

@@ -1,11 +1,11 @@
 """Fusion heads: tokens of every modality in, one vector and its evidence out. A new one is one line here."""
 
-from torch import nn
-
 from multimodal.fusions.weld_cross_attention import WeldCrossAttentionFusion
 from multimodal.fusions.weld_mean_pool import WeldMeanPoolFusion
 
-FUSIONS: dict[str, type[nn.Module]] = {
+WeldFusion = WeldCrossAttentionFusion | WeldMeanPoolFusion
+
+FUSIONS: dict[str, type[WeldFusion]] = {
     "weld_cross_attention": WeldCrossAttentionFusion,
     "weld_mean_pool": WeldMeanPoolFusion,
 }

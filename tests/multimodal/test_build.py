@@ -5,8 +5,10 @@ from __future__ import annotations
 import pytest
 import torch
 from safetensors.torch import load_file, save_file
+from transformers import Dinov2Model
 
 from multimodal.build import build, save_weights, token_widths
+from multimodal.encoders import WeldAudioEncoder, WeldImageEncoder, WeldVideoEncoder
 from multimodal.encoders.backbone import load_backbone
 from multimodal.presets import PRESETS
 
@@ -72,9 +74,23 @@ def test_the_same_seed_builds_the_same_model():
     assert all(torch.equal(first[name], second[name]) for name in first)
 
 
-def test_a_source_that_cannot_be_reached_is_one_clear_sentence(tmp_path):
-    from transformers import Dinov2Model
+@pytest.mark.parametrize("encoder", [WeldVideoEncoder, WeldImageEncoder, WeldAudioEncoder])
+def test_a_hub_id_without_a_network_is_one_clear_sentence(encoder):
+    with pytest.raises(
+        OSError, match=r"or a reachable hub id, got 'nobody/nothing' \(.*\); download it once"
+    ) as caught:
+        encoder.from_pretrained("nobody/nothing")
+    assert "\n" not in str(caught.value)
 
+
+def test_backbones_stored_in_half_precision_are_loaded_as_float32(tmp_path):
+    backbone = fresh_model().encoders["image"].backbone
+    backbone.half().save_pretrained(tmp_path)
+    loaded = load_backbone(Dinov2Model, tmp_path)
+    assert {parameter.dtype for parameter in loaded.parameters()} == {torch.float32}
+
+
+def test_a_source_that_cannot_be_reached_is_one_clear_sentence(tmp_path):
     with pytest.raises(
         OSError, match=r"Dinov2Model: expected a folder .* download it once and pass the folder"
     ) as caught:
