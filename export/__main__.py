@@ -57,7 +57,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         request = _request(parser, typed)
         return export_preset(request)
-    except (Refusal, OSError, ValueError, KeyError) as error:
+    except (Refusal, OSError, ValueError, LookupError) as error:
         _say(f"export: {error}")
         return 1
 
@@ -97,7 +97,7 @@ def _make(
         _say(parity.table(rows))
         failed = sorted({row.model for row in rows if not row.ok})
         if failed:
-            XX
+            _say(f"export: {', '.join(failed)}: not equal to PyTorch, see the table; nothing was published")
             return False
         for name in names:
             described = manifest.write(
@@ -166,9 +166,9 @@ def _weights(preset: str, typed: str | None) -> Path | None:
     return path.resolve()
 
 
-def _meant(typed: str, known: Sequence[str] | dict[str, object]) -> str:
-    close = difflib.get_close_matches(typed, known)
-    return f"; did you mean {' or '.join(close)}?" if close else ""
+def _meant(typed: str, known: Iterable[str]) -> str:
+    close = difflib.get_close_matches(typed, list(known), n=1)
+    return f"; did you mean {close[0]}?" if close else ""
 
 
 def _parser() -> argparse.ArgumentParser:

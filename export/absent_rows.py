@@ -2,9 +2,12 @@
 
 The dense graph stays as it is; operators around it choose its rows:
 
-    valid (batch, rows) -> NonZero -> Gather the rows of every input -> dense graph -> ScatterND into zeros
+    valid (batch, rows) -> NonZero -> Gather rows of the inputs -> If any: dense graph -> ScatterND into zeros
 
 The dense graph inside sees one row per execution row: a clip, a waveform, a series, or one photo of the five.
+It is a branch because ONNX Runtime refuses to multiply a constant with an empty tensor ("left operand cannot
+broadcast"). The branch costs nothing measurable beside the bare graph (6-14 ms per encoder of weld_small);
+a batch without a valid row takes 0.02 ms.
 """
 
 from __future__ import annotations
@@ -60,24 +63,20 @@ def skip_absent(dense: onnx.ModelProto, contract: Contract) -> onnx.ModelProto:
     inner = single_row(contract)
     check_graph(dense, inner)
     mask = _mask(contract)
-    wrapped = onnx.ModelProto()
-    wrapped.CopyFrom(dense)
-    _prefix(wrapped.graph)
-    graph = wrapped.graph
     before = _choose_rows(mask)
     for outer, row in zip(contract.inputs, inner.inputs, strict=True):
         before += _gather(outer, row)
-    after = [
-        node
-        for outer, row in zip(contract.outputs, inner.outputs, strict=True)
-        for node in _put_back(outer, row)
-    ]
-    nodes = [*before, *graph.node, *after]
-    del graph.node[:], graph.input[:], graph.output[:]
-    graph.node.extend(nodes)
-    graph.initializer.extend(_constants(contract, inner))
-    graph.input.extend(_value(tensor) for tensor in contract.inputs)
-    graph.output.extend(_value(tensor) for tensor in contract.outputs)
+    after = []
+    for outer, row in zip(contract.outputs, inner.outputs, strict=True):
+        after += _put_back(outer, row)
+    graph = helper.make_graph(
+        [*before, _compute_if_any(dense.graph, inner), *after],
+        contract.name,
+        [_value(tensor) for tensor in contract.inputs],
+        [_value(tensor) for tensor in contract.outputs],
+        _constants(contract, inner),
+    )
+    wrapped = helper.make_model(graph, opset_imports=dense.opset_import, ir_version=dense.ir_version)
     check_graph(wrapped, contract)
     return wrapped
 
@@ -97,6 +96,8 @@ def _choose_rows(mask: Tensor) -> list[onnx.NodeProto]:
         helper.make_node("Reshape", ["rows/found", "rows/flat"], ["rows/index"]),
         helper.make_node("Transpose", ["rows/found"], ["rows/index_column"], perm=[1, 0]),
         helper.make_node("Shape", ["rows/present"], ["rows/count"]),
+        helper.make_node("Size", ["rows/index"], ["rows/found_count"]),
+        helper.make_node("Cast", ["rows/found_count"], ["rows/any"], to=TensorProto.BOOL),
     ]
 
 
@@ -111,6 +112,22 @@ def _gather(outer: Tensor, row: Tensor) -> list[onnx.NodeProto]:
     return nodes
 
 
+def _compute_if_any(dense: onnx.GraphProto, inner: Contract) -> onnx.NodeProto:
+    """The dense graph on the gathered rows, or empty tensors (0, 1, ...) when there are none."""
+    computed = onnx.GraphProto()
+    computed.CopyFrom(dense)
+    _prefix(computed)
+    del computed.input[:]  # a branch has no inputs of its own: it sees the gathered tensors by name
+    nothing = onnx.GraphProto(name="nothing")
+    for tensor in inner.outputs:
+        name, dims = f"nothing/{tensor.name}", (0, *tensor.dims)
+        empty = numpy_helper.from_array(np.zeros(dims, tensor.numpy))
+        nothing.node.append(helper.make_node("Constant", [], [name], value=empty))
+        nothing.output.append(helper.make_tensor_value_info(name, tensor.onnx, dims))
+    found = [f"rows/{tensor.name}_found" for tensor in inner.outputs]
+    return helper.make_node("If", ["rows/any"], found, then_branch=computed, else_branch=nothing)
+
+
 def _put_back(outer: Tensor, row: Tensor) -> list[onnx.NodeProto]:
     """(found, ...) -> zeros (batch * rows, ...) with the found rows in place -> (batch, rows, ...)."""
     zeros, full = f"rows/{outer.name}_zeros", f"rows/{outer.name}_full"
@@ -120,7 +137,7 @@ def _put_back(outer: Tensor, row: Tensor) -> list[onnx.NodeProto]:
         helper.make_node(
             "ConstantOfShape", [full], [zeros], value=numpy_helper.from_array(np.zeros(1, outer.numpy))
         ),
-        helper.make_node("ScatterND", [zeros, "rows/index_column", INNER + outer.name], [put]),
+        helper.make_node("ScatterND", [zeros, "rows/index_column", f"rows/{outer.name}_found"], [put]),
     ]
     if put != outer.name:
         nodes.append(helper.make_node("Reshape", [put, f"rows/{outer.name}_shape"], [outer.name]))

@@ -91,11 +91,11 @@ class Contract:
     steps: tuple[Step, ...] = ()
 
     def input(self, name: str) -> Tensor:
-        """The input called `name`; KeyError with the names there are."""
+        """The input called `name`; LookupError with the names there are."""
         return _named(self.inputs, name, f"{self.name}: input")
 
     def output(self, name: str) -> Tensor:
-        """The output called `name`; KeyError with the names there are."""
+        """The output called `name`; LookupError with the names there are."""
         return _named(self.outputs, name, f"{self.name}: output")
 
     @property
@@ -115,7 +115,7 @@ def _named(tensors: tuple[Tensor, ...], name: str, what: str) -> Tensor:
     for tensor in tensors:
         if tensor.name == name:
             return tensor
-    raise KeyError(f"{what}: expected one of {', '.join(t.name for t in tensors)}, got {name}")
+    raise LookupError(f"{what}: expected one of {', '.join(t.name for t in tensors)}, got {name}")
 
 
 def load(repository: Path, model: str, target: str = "cpu") -> Contract:

@@ -56,7 +56,7 @@ def _array(rng: np.random.Generator, tensor: Tensor, shape: tuple[int, ...]) -> 
 
 
 def _pixels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
-    """(..., height, width, 3) in 0..255: a gradient per picture plus noise; noise alone is alike everywhere."""
+    """(..., height, width, 3) in 0..255: a gradient per picture and noise; noise alone is all alike."""
     *lead, height, width, colours = shape
     corner = rng.uniform(0, 255, (*lead, 2, 1, 1, colours))
     rows = np.linspace(0, 1, height)[:, None, None]

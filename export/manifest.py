@@ -11,6 +11,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
+from typing import Any
 
 from export.contract import Contract
 
@@ -79,7 +80,7 @@ def render(manifest: Mapping[str, object]) -> str:
     return json.dumps(manifest, indent=2, allow_nan=False) + "\n"
 
 
-def read(folder: Path) -> dict[str, object]:
+def read(folder: Path) -> dict[str, Any]:
     """The manifest of a version folder; FileNotFoundError without one, ValueError if it is no JSON object."""
     path = Path(folder) / FILE
     manifest = json.loads(path.read_text())

@@ -1,4 +1,4 @@
-"""One PyTorch module -> one dense ONNX graph with its contract's names, dtypes, dims and a free batch axis."""
+"""One PyTorch module -> one dense ONNX graph with its contract's names, dtypes, dims and a free batch."""
 
 from __future__ import annotations
 
@@ -41,6 +41,8 @@ def export_dense(module: torch.nn.Module, contract: Contract, path: Path) -> onn
             dynamic_shapes=_dynamic_shapes(module, batch, len(example)),
             verbose=False,
         )
+    if program is None:
+        raise RuntimeError(f"{contract.name}: expected a graph from the exporter, got none")
     graph = program.model_proto
     check_graph(graph, contract)
     save(graph, path)

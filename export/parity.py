@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from export.contract import Contract
 from export.example_inputs import draw
+
+if TYPE_CHECKING:
+    from torch import nn
 
 Arrays = dict[str, np.ndarray]
 Run = Callable[[Mapping[str, np.ndarray]], Arrays]
@@ -23,7 +28,10 @@ class Tolerance:
     rtol: float
 
 
-# Rows: precision; columns: what an output is, taken from the end of its name.
+# Rows: precision; columns: what an output is, from the end of its name. Measured in fp32 on random weights,
+# batches of 1 to 8: tokens within 5e-6 of values up to 5, all behind a softmax or sigmoid within 3e-7. The
+# margin is for sharper attention and other processors. A reduced precision gets its row with the engine that
+# runs it, measured on trained weights: random ones are nearly blind to it.
 TOLERANCES: dict[str, dict[str, Tolerance]] = {
     "fp32": {
         "tokens": Tolerance(1e-4, 1e-4),
@@ -31,13 +39,6 @@ TOLERANCES: dict[str, dict[str, Tolerance]] = {
         "probabilities": Tolerance(1e-5, 1e-4),
         "score": Tolerance(1e-5, 1e-4),
         "embedding": Tolerance(1e-5, 1e-4),
-    },
-    "bf16": {
-        "tokens": Tolerance(1e-1, 5e-2),
-        "attention": Tolerance(2e-2, 5e-2),
-        "probabilities": Tolerance(3e-2, 5e-2),
-        "score": Tolerance(3e-2, 5e-2),
-        "embedding": Tolerance(2e-2, 5e-2),
     },
 }
 ALIVE = 1e-6  # an output whose largest value is below this agrees with anything: nothing was compared
@@ -61,7 +62,10 @@ class ParityRow:
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; a figure that is not finite becomes None, which JSON can say."""
-        return {key: None if value != value else value for key, value in asdict(self).items()}
+        return {
+            key: None if isinstance(value, float) and not math.isfinite(value) else value
+            for key, value in asdict(self).items()
+        }
 
 
 def onnx_runtime(path: Path, threads: int = 1) -> Run:
@@ -77,7 +81,7 @@ def onnx_runtime(path: Path, threads: int = 1) -> Run:
     return lambda inputs: dict(zip(names, session.run(names, dict(inputs)), strict=True))
 
 
-def pytorch(module: object, contract: Contract) -> Run:
+def pytorch(module: nn.Module, contract: Contract) -> Run:
     """The same for the PyTorch module that was exported."""
     import torch
 
@@ -93,11 +97,13 @@ def pytorch(module: object, contract: Contract) -> Run:
 
 
 def cases(contract: Contract, recorded: Mapping[str, np.ndarray] | None = None) -> list[Arrays]:
-    """Batches of 1, 2 and the maximum, all rows there and some absent; besides them, the recorded tensors.
+    """Batches of 1 and 2, whole and with absent rows; the largest with absent rows; the recorded tensors.
+
+    The largest batch once is enough: its dense graph computes all rows whatever the mask says.
 
     recorded: input name -> (runs, ...) of real decoded welds; at most the contract's batch of them is used.
     """
-    batches = [(batch, absent) for batch in sorted({1, 2, contract.max_batch}) for absent in (False, True)]
+    batches = [(1, False), (1, True), (2, False), (2, True), (contract.max_batch, True)]
     drawn = [draw(contract, batch, seed, absent) for seed, (batch, absent) in enumerate(batches, start=1)]
     names = {tensor.name for tensor in contract.inputs}
     if recorded is not None and names <= set(recorded):
@@ -129,13 +135,13 @@ def compare(
 
 
 def tolerance_of(output: str, precision: str) -> Tolerance:
-    """The tolerance for an output of this name; KeyError for a precision or kind of output not in the table."""
+    """The tolerance for an output of this name; LookupError for a precision or kind it has no row for."""
     if precision not in TOLERANCES:
-        raise KeyError(f"precision: expected one of {', '.join(TOLERANCES)}, got {precision}")
+        raise LookupError(f"precision: expected one of {', '.join(TOLERANCES)}, got {precision}")
     table = TOLERANCES[precision]
     kind = output.rsplit("_", 1)[-1]
     if kind not in table:
-        raise KeyError(
+        raise LookupError(
             f"{output}: expected a name that ends in one of {', '.join(table)}; add a row to TOLERANCES"
         )
     return table[kind]

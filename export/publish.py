@@ -1,7 +1,7 @@
 """Whole files or nothing: engines are built elsewhere and renamed into place when they are proven.
 
 Triton takes every folder inside a model's folder for a version or for a change (the mtime of a
-`.staging/` reloads all versions; `2.tmp` is read as version 2), so staging lies beside the repository, in `build/`.
+`.staging/` reloads all versions; `2.tmp` is read as version 2), so staging lies in `build/` beside it all.
 """
 
 from __future__ import annotations

@@ -1,0 +1,58 @@
+"""The tiny preset, exported once for all tests of this folder."""
+
+import functools
+from dataclasses import dataclass
+from pathlib import Path
+
+import pytest
+import torch
+
+from export import contract, engines
+from model_repository import describe
+from multimodal.presets import PRESETS
+
+
+@dataclass(frozen=True)
+class Exported:
+    """One model of the tiny preset: its module, its contract and the folder with both graphs."""
+
+    module: torch.nn.Module
+    contract: contract.Contract
+    folder: Path
+
+
+def write_repository(root: Path) -> Path:
+    """The configurations of the tiny preset's models, and nothing else."""
+    for path, text in describe.files(describe.preset_models(PRESETS["tiny"])).items():
+        file = root / path
+        file.parent.mkdir(parents=True, exist_ok=True)
+        file.write_text(text)
+    return root
+
+
+@pytest.fixture(autouse=True, scope="session")
+def one_thread():
+    torch.set_num_threads(1)
+
+
+@pytest.fixture
+def repository(tmp_path):
+    return write_repository(tmp_path / "models")
+
+
+@pytest.fixture(scope="session")
+def exported(tmp_path_factory):
+    """Model name -> Exported; each graph is made when the first test asks for it."""
+    root = tmp_path_factory.mktemp("exported")
+    configurations = write_repository(root / "models")
+
+    @functools.cache
+    def export(model: str) -> Exported:
+        module = engines.served_module("tiny", model, None)
+        promised = contract.load(configurations, model)
+        folder = root / model
+        folder.mkdir()
+        engines.write_graphs(module, promised, folder)
+        return Exported(module, promised, folder)
+
+    return export

@@ -1,0 +1,98 @@
+import pytest
+import torch
+
+from export import manifest
+from export.__main__ import main, model_names
+from multimodal.build import build, save_weights
+from multimodal.presets import PRESETS
+
+MODEL = "tiny_sensor_encoder"
+
+
+@pytest.fixture
+def weights(tmp_path):
+    torch.manual_seed(3)
+    return save_weights(build(PRESETS["tiny"]), tmp_path / "tiny.safetensors")
+
+
+@pytest.fixture
+def export(repository, weights):
+    def export(*extra: str, file=weights) -> int:
+        return main(
+            ["tiny", "--weights", str(file), "--repository", str(repository), "--only", MODEL, *extra]
+        )
+
+    return export
+
+
+def test_a_model_is_exported_proven_and_described_and_the_second_run_does_nothing(
+    export, repository, weights, capsys
+):
+    version = repository / MODEL / "1"
+    assert export() == 0
+    out, err = capsys.readouterr()
+    assert out == f"{repository}\n"
+    assert f"{MODEL}  dense.onnx  sensor_tokens" in err
+    assert f"{MODEL}: version 1 published" in err
+    assert {file.name for file in version.iterdir()} == {"model.onnx", "dense.onnx", "manifest.json"}
+    assert manifest.verify(version) == []
+    described = manifest.read(version)
+    assert described["weights_sha256"] == manifest.sha256(weights)
+    assert all(row["ok"] for row in described["parity"])
+
+    written = {file: file.stat().st_mtime_ns for file in version.iterdir()}
+    assert export() == 0
+    assert f"{MODEL}: nothing changed" in capsys.readouterr().err
+    assert {file: file.stat().st_mtime_ns for file in version.iterdir()} == written
+
+
+def test_a_weight_that_is_not_a_number_publishes_nothing(export, repository, tmp_path, capsys):
+    model = build(PRESETS["tiny"])
+    with torch.no_grad():
+        next(model.encoders["sensor"].parameters()).fill_(float("nan"))
+    assert export(file=save_weights(model, tmp_path / "broken.safetensors")) == 1
+    out, err = capsys.readouterr()
+    assert "PyTorch's answer is not finite" in err
+    assert "nothing was published" in err
+    assert out == ""
+    assert not (repository / MODEL / "1").exists()
+    assert list((repository.parent / "build" / "export").iterdir()) == []
+
+
+def test_missing_weights_say_how_to_get_them(export, tmp_path, capsys):
+    assert export(file=tmp_path / "none.safetensors") == 1
+    assert "none.safetensors: expected the weights of tiny, found no file" in capsys.readouterr().err
+
+
+def test_a_folder_that_is_no_repository_is_refused(tmp_path, capsys):
+    assert main(["tiny", "--weights", "random", "--repository", str(tmp_path / "nowhere")]) == 1
+    assert "nowhere: expected a model repository, found no folder" in capsys.readouterr().err
+
+
+def test_a_repository_without_the_presets_models_is_refused(tmp_path, capsys):
+    assert main(["tiny", "--weights", "random", "--repository", str(tmp_path)]) == 1
+    assert "tiny_video_encoder: expected" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("typed", "sentence"),
+    [
+        (["tinny"], "preset: expected one of weld_base, weld_small, tiny, got tinny; did you mean tiny?"),
+        (["tiny", "--only", "tiny_fussion"], "got tiny_fussion; did you mean tiny_fusion?"),
+    ],
+)
+def test_a_mistyped_name_exits_with_two_and_offers_the_right_one(typed, sentence, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(typed)
+    assert stopped.value.code == 2
+    assert sentence in " ".join(capsys.readouterr().err.split())
+
+
+def test_every_preset_names_four_encoders_and_a_head():
+    assert sorted(model_names("tiny")) == [
+        "tiny_audio_encoder",
+        "tiny_fusion",
+        "tiny_image_encoder",
+        "tiny_sensor_encoder",
+        "tiny_video_encoder",
+    ]

@@ -1,0 +1,92 @@
+import json
+import re
+from dataclasses import replace
+
+import pytest
+
+from export import manifest
+from export.contract import load
+
+
+@pytest.fixture
+def recipe(repository):
+    return manifest.recipe(load(repository, "tiny_fusion"), "tiny", "0" * 64)
+
+
+@pytest.fixture
+def folder(tmp_path, recipe):
+    folder = tmp_path / "1"
+    folder.mkdir()
+    (folder / "model.onnx").write_bytes(b"graph")
+    manifest.write(folder, recipe, 1, [{"output": "probabilities", "ok": True}])
+    return folder
+
+
+def test_a_manifest_says_what_lies_there_and_what_it_was_made_from(folder, recipe):
+    read = manifest.read(folder)
+    assert read["files"] == {
+        "model.onnx": {"sha256": manifest.sha256(folder / "model.onnx"), "bytes": 5},
+    }
+    assert (read["model"], read["version"], read["preset"]) == ("tiny_fusion", 1, "tiny")
+    assert (read["weights_sha256"], read["contract_sha256"]) == ("0" * 64, recipe.contract_sha256)
+    assert set(read["versions"]) == {"python", *manifest.PACKAGES}
+    assert "missing" not in read["versions"].values()
+    assert set(read["git"]) == {"commit", "dirty"}
+    assert read["created_utc"].endswith("+00:00")
+    assert read["parity"] == [{"output": "probabilities", "ok": True}]
+
+
+def test_a_folder_that_holds_what_its_manifest_says_verifies(folder, recipe):
+    assert manifest.verify(folder) == []
+    assert manifest.is_current(folder, recipe)
+
+
+@pytest.mark.parametrize(
+    ("content", "sentence"),
+    [
+        (b"grap", "expected 5 bytes, got 4"),
+        (b"grapH", "expected sha256 .*, got another"),
+        (None, "found no file"),
+    ],
+)
+def test_a_file_that_changed_is_named(folder, recipe, content, sentence):
+    file = folder / "model.onnx"
+    file.unlink() if content is None else file.write_bytes(content)
+    (fault,) = manifest.verify(folder)
+    assert fault.startswith(str(file))
+    assert re.search(sentence, fault)
+    assert not manifest.is_current(folder, recipe)
+
+
+@pytest.mark.parametrize("text", [None, "half a manif", "[]", "{}"])
+def test_a_folder_without_a_whole_manifest_is_not_current(folder, recipe, text):
+    path = folder / manifest.FILE
+    path.unlink() if text is None else path.write_text(text)
+    assert len(manifest.verify(folder)) == 1
+    assert not manifest.is_current(folder, recipe)
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"weights_sha256": "1" * 64},
+        {"contract_sha256": "1" * 64},
+        {"sources_sha256": "1" * 64},
+        {"versions": {"python": "3.99"}},
+    ],
+)
+def test_another_ingredient_makes_the_export_stale(folder, recipe, change):
+    assert not manifest.is_current(folder, replace(recipe, **change))
+
+
+def test_a_figure_that_json_cannot_say_is_refused(tmp_path, recipe):
+    folder = tmp_path / "2"
+    folder.mkdir()
+    with pytest.raises(ValueError, match="JSON"):
+        manifest.write(folder, recipe, 1, [{"max_abs": float("nan")}])
+
+
+def test_a_manifest_is_json_and_ends_with_a_newline(folder):
+    text = (folder / manifest.FILE).read_text()
+    assert text.endswith("}\n")
+    assert json.loads(text)["version"] == 1

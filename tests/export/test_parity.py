@@ -1,0 +1,119 @@
+import json
+
+import numpy as np
+import onnx
+import pytest
+from onnx import numpy_helper
+
+from export import engines, parity
+from export.contract import Contract, Tensor
+from export.example_inputs import draw
+from multimodal.weld_classes import MODALITIES
+
+MODELS = [*(f"tiny_{modality}_encoder" for modality in MODALITIES), "tiny_fusion"]
+NOSE = Contract(
+    "nose", (Tensor("air", "FP32", (2,)),), (Tensor("nose_tokens", "FP32", (2,)),), 4, "onnxruntime"
+)
+
+
+def rows_of(wanted, got):
+    return parity.compare(NOSE, "e", lambda case: {"nose_tokens": got}, [({}, {"nose_tokens": wanted})])
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_both_graphs_answer_as_pytorch_does(exported, name):
+    model = exported(name)
+    rows = engines.compare_files(model.module, model.contract, model.folder)
+    assert [row.remark for row in rows] == [""] * 2 * len(model.contract.outputs)
+    assert all(row.cosine > 0.999999 and row.max_abs < 2e-5 for row in rows)
+
+
+def test_another_weight_is_noticed(exported, tmp_path):
+    model = exported("tiny_sensor_encoder")
+    graph = onnx.load(model.folder / "dense.onnx")
+    weight = next(w for w in graph.graph.initializer if len(w.dims) == 2)
+    weight.CopyFrom(numpy_helper.from_array(numpy_helper.to_array(weight) * np.float32(1.01), weight.name))
+    onnx.save(graph, tmp_path / "dense.onnx")
+    expected = parity.references(parity.pytorch(model.module, model.contract), parity.cases(model.contract))
+    rows = parity.compare(
+        model.contract, "dense.onnx", parity.onnx_runtime(tmp_path / "dense.onnx"), expected
+    )
+    assert [row.remark for row in rows] == ["outside the tolerance"]
+
+
+def test_cases_cover_one_two_and_the_most_with_and_without_absent_rows(exported):
+    cases = parity.cases(exported("tiny_image_encoder").contract)
+    masks = [case["image_valid"] for case in cases]
+    assert [len(mask) for mask in masks] == [1, 1, 2, 2, 8]
+    assert [mask.all() for mask in masks] == [True, False, True, False, False]
+    assert all(mask[0, 0] for mask in masks)
+    assert not masks[-1][-1].any()
+
+
+def test_recorded_welds_are_compared_too_when_they_have_every_input():
+    recorded = {"air": np.ones((9, 2), np.float32), "other": np.zeros(3)}
+    assert parity.cases(NOSE, recorded)[-1]["air"].shape == (4, 2)
+    assert len(parity.cases(NOSE, {"other": np.zeros(3)})) == len(parity.cases(NOSE))
+
+
+def test_the_same_seed_draws_the_same_tensors_in_the_contracts_dtypes(exported):
+    for name in MODELS:
+        contract = exported(name).contract
+        one, two = draw(contract, 3, seed=5), draw(contract, 3, seed=5)
+        for tensor in contract.inputs:
+            np.testing.assert_array_equal(one[tensor.name], two[tensor.name])
+            assert (one[tensor.name].shape, one[tensor.name].dtype) == ((3, *tensor.dims), tensor.numpy)
+
+
+def test_a_drawn_waveform_is_silent_after_its_last_sample(exported):
+    drawn = draw(exported("tiny_audio_encoder").contract, 4, seed=1)
+    for waveform, samples in zip(drawn["audio_waveform"], drawn["audio_samples"][:, 0], strict=True):
+        assert not waveform[samples:].any()
+        assert np.abs(waveform[:samples]).max() <= 1
+    assert len(set(drawn["audio_samples"][:, 0])) > 1
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "remark"),
+    [
+        ([1.0, 2.0], [1.0, 2.00001], ""),
+        ([1.0, 2.0], [1.0, 2.01], "outside the tolerance"),
+        ([1.0, 2.0], [1.0, np.nan], "the engine's answer is not finite"),
+        ([1.0, np.nan], [1.0, np.nan], "PyTorch's answer is not finite"),
+        ([0.0, 0.0], [0.0, 0.0], "all but zero, so nothing was compared"),
+        ([1.0, 2.0], [1.0], r"shape (1, 1), expected (1, 2)"),
+    ],
+)
+def test_a_row_says_what_is_wrong(wanted, got, remark):
+    (row,) = rows_of(np.array([wanted]), np.array([got]))
+    assert remark in row.remark
+    assert row.ok == (remark == "")
+    json.dumps(row.as_dict(), allow_nan=False)
+
+
+def test_figures_are_the_worst_of_all_cases():
+    answers = iter([np.array([[1.0, 2.0]]), np.array([[4.0, 2.5]])])
+    expected = [({}, {"nose_tokens": np.array([[1.0, 2.0]])}), ({}, {"nose_tokens": np.array([[4.0, 2.0]])})]
+    (row,) = parity.compare(NOSE, "e", lambda case: {"nose_tokens": next(answers)}, expected)
+    assert (row.max_abs, row.max_rel, row.reference_abs_max) == (0.5, 0.125, 4.0)
+
+
+def test_every_precision_has_a_row_for_every_kind_of_output():
+    kinds = set(parity.TOLERANCES["fp32"])
+    assert all(set(row) == kinds for row in parity.TOLERANCES.values())
+    with pytest.raises(LookupError, match="precision: expected one of fp32, got fp8"):
+        parity.tolerance_of("video_tokens", "fp8")
+    with pytest.raises(
+        LookupError, match=r"smell: expected a name that ends in one of tokens, .*; add a row"
+    ):
+        parity.tolerance_of("smell", "fp32")
+
+
+def test_the_table_has_one_line_per_row_and_says_which_failed():
+    text = parity.table(
+        [*rows_of(np.ones((1, 2)), np.ones((1, 2))), *rows_of(np.ones((1, 2)), np.zeros((1, 2)))]
+    )
+    head, good, bad = text.splitlines()
+    assert head.split()[:3] == ["model", "engine", "output"]
+    assert good.endswith("ok")
+    assert bad.endswith("FAILED: outside the tolerance")
