@@ -4,7 +4,8 @@ embedded    a Triton installation made from a wheel
 server      the command line of one server, its ports, whether it is ready
 required    what the model repository must hold before a pipeline can load
 processes   what a server leaves in the system, and how to remove it
-supervisor  restarts a server that crashes; `lifeline` ends a server whose supervisor was killed
+supervisor  restarts a server that crashes; `backend_processes` notices when one of its parts did,
+            `lifeline` ends a server whose supervisor was killed
 state       what is known about a server, in a folder
 control     start, look at and stop a supervised server; `running` for a `with` block
 backends/   what Triton loads to run the models

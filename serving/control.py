@@ -3,6 +3,7 @@
 import contextlib
 import os
 import secrets
+import shutil
 import signal
 import subprocess
 import sys
@@ -14,9 +15,19 @@ from pathlib import Path
 
 from serving import state as states
 from serving.embedded import install
-from serving.processes import listener, sweep
-from serving.required import missing_files
-from serving.server import HOST, Options, Ports, failure, free_ports, is_free, loaded_models, not_ready
+from serving.processes import SHARED_MEMORY, listener, sweep
+from serving.required import missing_files, models_of
+from serving.server import (
+    HOST,
+    SHM_BYTES,
+    Options,
+    Ports,
+    failure,
+    free_ports,
+    is_free,
+    loaded_models,
+    not_ready,
+)
 from serving.state import ROOT, STATE_FOLDER, State
 
 REPOSITORY = ROOT / "model_repository"
@@ -81,12 +92,23 @@ def check(wanted: Options) -> None:
     missing = missing_files(wanted.repository, wanted.pipelines, wanted.target)
     if missing:
         raise RuntimeError("\n".join(missing))
+    check_shared_memory(SHM_BYTES * len(models_of(wanted.repository, wanted.pipelines, wanted.target)))
     for kind, port in vars(wanted.ports).items():
         if not is_free(port, wanted.host):
             who = listener(port) or "a process of another user"
             raise RuntimeError(
                 f"{kind} port {port}: expected it free, {who} has it; stop that or choose another --port"
             )
+
+
+def check_shared_memory(wanted_bytes: int, folder: Path = SHARED_MEMORY) -> None:
+    """Raise RuntimeError when the regions of all models would not fit; the server takes them whole."""
+    free = shutil.disk_usage(folder).free
+    if free < wanted_bytes:
+        raise RuntimeError(
+            f"{folder}: expected {wanted_bytes >> 20} MiB free for the shared memory of the models, "
+            f"got {free >> 20} MiB; in a container say --shm-size=512m"
+        )
 
 
 def start(

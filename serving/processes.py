@@ -5,10 +5,24 @@ import os
 import re
 import signal
 import time
+from dataclasses import dataclass
 from pathlib import Path
 
 SHARED_MEMORY = Path("/dev/shm")
 _PR_SET_CHILD_SUBREAPER = 36
+
+
+@dataclass(frozen=True)
+class Stub:
+    """A process of the python backend: one instance of one version of a model."""
+
+    pid: int
+    instance: str
+    model: str
+    version: str
+
+    def __str__(self) -> str:
+        return f"{self.instance} (pid {self.pid})"
 
 
 def belonging(shm_prefix: str) -> list[int]:
@@ -29,6 +43,23 @@ def belonging(shm_prefix: str) -> list[int]:
 def regions(shm_prefix: str, folder: Path = SHARED_MEMORY) -> list[Path]:
     """Shared memory regions of one server."""
     return sorted(folder.glob(f"{shm_prefix}*"))
+
+
+def stubs(shm_prefix: str) -> dict[str, Stub]:
+    """Region name -> the live python backend process of one server that uses it."""
+    found = {}
+    for pid in belonging(shm_prefix):
+        arguments = _command_line(pid).decode(errors="replace").split("\0")
+        # stub, model file, region, two sizes, server's pid, backend folder, handle, instance, ...
+        if arguments[0].endswith("/triton_python_backend_stub") and len(arguments) > 8:
+            version = Path(arguments[1]).parent
+            found[arguments[2]] = Stub(pid, arguments[8], version.parent.name, version.name)
+    return found
+
+
+def deserted(shm_prefix: str, folder: Path = SHARED_MEMORY) -> set[str]:
+    """Names of regions that no process uses any more; the server removes those of models it unloads."""
+    return {region.name for region in regions(shm_prefix, folder)} - set(stubs(shm_prefix))
 
 
 def sweep(shm_prefix: str, folder: Path = SHARED_MEMORY, grace_s: float = 5.0) -> tuple[int, int]:

@@ -7,17 +7,23 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from serving.embedded import Installation
+
+if TYPE_CHECKING:
+    from tritonclient.grpc import InferenceServerClient
 
 HOST = "127.0.0.1"
 # Below the ephemeral range of Linux (32768-60999): a client that reconnects while the server restarts could
 # be given the port of the server as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
-# Shared memory of each python backend process. A full batch of the largest engine input (8 x 16 frames of
-# 96 x 96 x 3 = 3.5 MB) and its outputs fit without growing; the seven processes of a pipeline stay within the
-# 64 MiB that a container's /dev/shm has by default. Larger payloads grow it in steps of the same size.
+# Shared memory of each python backend process, taken whole when it starts. A full batch of the largest engine
+# input (8 x 16 frames of 96 x 96 x 3 = 3.5 MB) and its outputs fit; the seven processes of a pipeline stay in
+# the 64 MiB that a container has by default. A larger payload grows it by steps of the same size, for good:
+# 30 MB of video took the gate to 40 MiB.
 SHM_BYTES = 8 << 20
+ANSWER_S = 2.0  # for a health call, which the server answers without touching a model
 
 
 @dataclass(frozen=True)
@@ -167,15 +173,33 @@ def not_ready(options: Options) -> Sequence[str]:
     """What does not answer as ready: the server itself, or pipelines by name."""
     if is_free(options.ports.grpc, options.host):  # nobody listens: not worth a connection and its back-off
         return ["the server"]
-    from tritonclient.grpc import InferenceServerClient  # here: half a second that `--help` need not pay
     from tritonclient.utils import InferenceServerException
 
-    client = InferenceServerClient(f"{options.host}:{options.ports.grpc}")
     try:
-        if not client.is_server_ready(client_timeout=2.0):
-            return ["the server"]
-        return [name for name in options.pipelines if not client.is_model_ready(name, client_timeout=2.0)]
+        with _connected(options) as client:
+            if not client.is_server_ready(client_timeout=ANSWER_S):
+                return ["the server"]
+            return [
+                name for name in options.pipelines if not client.is_model_ready(name, client_timeout=ANSWER_S)
+            ]
     except InferenceServerException:
         return ["the server"]
-    finally:
-        client.close()
+
+
+def is_version_ready(options: Options, model: str, version: str) -> bool:
+    """Whether the server says that this version of a model is ready; False when it does not answer."""
+    from tritonclient.utils import InferenceServerException
+
+    try:
+        with _connected(options) as client:
+            return client.is_model_ready(model, version, client_timeout=ANSWER_S)
+    except InferenceServerException:
+        return False
+
+
+def _connected(options: Options) -> "InferenceServerClient":
+    from tritonclient.grpc import InferenceServerClient  # here: half a second that `--help` need not pay
+
+    # gRPC otherwise shares connections in a process, and with them the back-off after earlier refusals.
+    own_pool = [("grpc.use_local_subchannel_pool", 1)]
+    return InferenceServerClient(f"{options.host}:{options.ports.grpc}", channel_args=own_pool)

@@ -18,6 +18,7 @@ from pathlib import Path
 from typing import Any
 
 from serving import state as states
+from serving.backend_processes import BackendProcesses
 from serving.embedded import Installation, install
 from serving.processes import adopt_orphans, reap, sweep
 from serving.required import models_of
@@ -114,12 +115,16 @@ class Supervisor:
                 return
 
     def _watch(self) -> str:
-        """Sleep until the server dies; returns how it died."""
+        """Sleep until the server dies, or is as good as dead; returns how."""
+        backends = BackendProcesses(self._options)
         while True:
             try:
                 self._check_alive()
             except Died as died:
                 return str(died).splitlines()[0]
+            if lost := backends.lost():
+                self._kill()
+                return f"{lost} died under tritonserver (pid {self._state.server_pid})"
             time.sleep(POLL_S)
 
     def _recover(self, crash: str, timeout_s: float) -> None:
@@ -191,10 +196,14 @@ class Supervisor:
             if was_serving:
                 self._server.terminate()
                 self._wait(self._options.exit_timeout_s + 5.0)
-            self._server.kill()
-            self._server.wait()
+            self._kill()
         sweep(self._options.shm_prefix)
         reap()
+
+    def _kill(self) -> None:
+        if self._server is not None:
+            self._server.kill()
+            self._server.wait()
 
     def _wait(self, timeout_s: float) -> None:
         """Wait for the end of the server, or for a second request to stop, which means now."""

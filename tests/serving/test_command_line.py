@@ -160,6 +160,13 @@ def test_a_missing_engine_is_said_before_anything_starts(tmp_path):
     assert not (tmp_path / "s" / "state.json").exists()
 
 
+def test_too_little_shared_memory_is_said_before_anything_starts():
+    with pytest.raises(
+        RuntimeError, match=r"/dev/shm: expected 1073741824 MiB free .*, got \d+ MiB; in a container"
+    ):
+        control.check_shared_memory(1 << 50)
+
+
 def test_status_of_nothing_is_1_and_stop_of_nothing_is_0(tmp_path):
     assert run("status", "--state", tmp_path).returncode == 1
     assert run("stop", "--state", tmp_path).returncode == 0

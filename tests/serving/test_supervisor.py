@@ -9,17 +9,22 @@ from pathlib import Path
 import numpy as np
 import pytest
 from tritonclient.grpc import InferenceServerClient, InferInput
+from tritonclient.utils import InferenceServerException
 
 import serving
 from serving import control
-from serving.processes import belonging, regions, sweep
+from serving.processes import belonging, regions, stubs, sweep
 from serving.supervisor import backoff_s, describe_exit, options_from_json, options_to_json
+from tests.serving.small_models import write_config
+
+# gRPC shares connections in a process, and with them how long the last refusal says to wait.
+OWN_CONNECTION = [("grpc.use_local_subchannel_pool", 1)]
 
 
 def doubled(address: serving.Address, value: float) -> float:
     tensor = InferInput("x", [1, 3], "FP32")
     tensor.set_data_from_numpy(np.full((1, 3), value, np.float32))
-    with InferenceServerClient(address.grpc) as client:
+    with InferenceServerClient(address.grpc, channel_args=OWN_CONNECTION) as client:
         return float(client.infer("doubler", [tensor]).as_numpy("answer")[0, 0])
 
 
@@ -82,6 +87,35 @@ def test_a_server_that_crashes_is_back_and_its_remains_are_gone(server, eventual
     assert f"tritonserver (pid {before.server_pid}) " in line
     assert f"restart {now.restarts} (pid {now.server_pid}) ready in " in line
     assert now.last_crash.startswith(f"tritonserver (pid {before.server_pid}) ")
+
+
+@pytest.mark.server
+def test_a_backend_process_that_crashes_is_noticed_though_the_server_calls_its_model_ready(
+    server, eventually
+):
+    before = server.state()
+    victim = next(stub for stub in stubs(before.shm_prefix).values() if stub.model == "doubler")
+    os.kill(victim.pid, signal.SIGKILL)
+    eventually(lambda: server.state().restarts == before.restarts + 1 and server.state().phase == "ready")
+    assert doubled(server, 4.0) == 8.0
+    assert server.state().last_crash.startswith(f"{victim} died under tritonserver (pid {before.server_pid})")
+    assert not is_alive(before.server_pid)
+
+
+@pytest.mark.server
+def test_a_model_that_comes_goes_or_crashes_while_it_loads_is_no_reason_to_restart(server, repository):
+    before = server.state()
+    crashing = write_config(repository, "crashing")
+    config = crashing / "config.pbtxt"
+    config.write_text(config.read_text().replace('"onnxruntime"', '"python"'))
+    (crashing / "1" / "model.py").write_text("import os, time\ntime.sleep(0.8)\nos.abort()\n")
+    with InferenceServerClient(server.grpc, channel_args=OWN_CONNECTION) as client:
+        client.unload_model("doubler")
+        client.load_model("doubler")
+        with pytest.raises(InferenceServerException, match="load failed for model 'crashing'"):
+            client.load_model("crashing")
+    assert doubled(server, 4.0) == 8.0
+    assert server.state().server_pid == before.server_pid
 
 
 @pytest.mark.server
