@@ -74,7 +74,7 @@ def load_dataset(root: Path, preset: WeldPreset, cache: Path, workers: int = 2) 
     """
     runs = find_runs(root)
     arrays = open_cache(root, runs, preset, cache, workers)
-    statuses = np.array(arrays.pop("statuses"))
+    statuses = np.array(arrays.pop("statuses"), np.int32)
     usable = (statuses == Status.OK) | (statuses == Status.PARTIAL)
     valid = {name: usable[:, index : index + 1] for index, name in enumerate(MODALITIES)}
     valid["image"] = np.array(arrays.pop("image_valid"))

@@ -1,7 +1,7 @@
 """The reference decoder: bytes of one weld to the tensors the networks take.
 
-It defines what the serving backend must reproduce. PyAV, Pillow, soundfile and scipy do the work; nothing is random,
-and a payload that cannot be read gives zeros, an invalid mark and a status, never an exception.
+It defines what the serving backend must reproduce. PyAV, Pillow, soundfile and scipy do the work. Nothing
+is random, and a payload that cannot be read gives zeros, an invalid mark and a status, never an exception.
 """
 
 from __future__ import annotations
@@ -63,19 +63,18 @@ def spread(count: int, total: int) -> NDArray[np.int64]:
 
 
 def _walk_video(payload: bytes, wanted: set[int]) -> tuple[int, int, dict[int, NDArray[np.uint8]]]:
-    """Decode a file once: frames the container declares (0: unknown), frames decoded, the wanted ones as RGB."""
+    """Decode a file once: frames the header declares (0: unknown), frames decoded, the wanted ones in RGB."""
     pictures: dict[int, NDArray[np.uint8]] = {}
     count = 0
-    with av.open(io.BytesIO(payload)) as container:
+    with av.open(io.BytesIO(payload), "r") as container:
         stream = container.streams.video[0]
-        stream.thread_count = (
-            1  # several workers share the cores already, and errors then hit the same frames
-        )
+        stream.thread_count = 1  # workers share the cores already, and errors then hit the same frames
         declared = stream.frames
         try:
             for frame in container.decode(stream):
                 if count in wanted:
-                    pictures[count] = frame.reformat(format="rgb24", threads=1).to_ndarray()
+                    colour = frame.reformat(format="rgb24", threads=1)
+                    pictures[count] = np.asarray(colour.to_ndarray(), np.uint8)
                 count += 1
         except av.FFmpegError:
             declared = max(declared, count + 2)  # the rest is lost, whatever the header said
@@ -83,7 +82,7 @@ def _walk_video(payload: bytes, wanted: set[int]) -> tuple[int, int, dict[int, N
 
 
 def _declared_frames(payload: bytes) -> int:
-    with av.open(io.BytesIO(payload)) as container:
+    with av.open(io.BytesIO(payload), "r") as container:
         return container.streams.video[0].frames
 
 
@@ -107,9 +106,8 @@ def decode_video(payload: bytes, spec: Video) -> tuple[NDArray[np.uint8], Status
     if not count:
         return nothing, Status.CORRUPT
     small = {index: _squeeze(Pillow.fromarray(picture), spec.size_px) for index, picture in pictures.items()}
-    return np.stack(
-        [small[int(index)] for index in picks]
-    ), Status.PARTIAL if count + 1 < declared else Status.OK
+    status = Status.PARTIAL if count + 1 < declared else Status.OK
+    return np.stack([small[int(index)] for index in picks]), status
 
 
 def _squeeze(picture: Pillow.Image, size_px: int) -> NDArray[np.uint8]:
@@ -119,7 +117,7 @@ def _squeeze(picture: Pillow.Image, size_px: int) -> NDArray[np.uint8]:
 
 def _open_photo(payload: bytes) -> Pillow.Image:
     """RGB picture; grey is replicated, alpha dropped, 16 bits cut to 8, the EXIF orientation ignored."""
-    picture = Pillow.open(io.BytesIO(payload))
+    picture: Pillow.Image = Pillow.open(io.BytesIO(payload))
     picture.load()
     if picture.mode.startswith("I"):
         high = np.asarray(picture).astype(np.int64) >> 8
@@ -186,9 +184,9 @@ def fit_window(sound: NDArray[np.float32], samples: int) -> NDArray[np.float32]:
 
 
 def decode_audio(payload: bytes, spec: Audio) -> tuple[NDArray[np.float32], int, Status]:
-    """Decode a sound file to mono at the model's rate: waveform (samples,) float32 in [-1, 1], samples, status.
+    """Decode a sound file to mono at the model's rate: (samples,) float32 in [-1, 1], its length, status.
 
-    samples: real ones, before the zeros; CORRUPT: unreadable, empty or ending before its header says
+    length: real samples, before the zeros; CORRUPT: unreadable, empty or ending before its header says
     """
     nothing = np.zeros(spec.samples, np.float32)
     if not payload:
@@ -214,7 +212,7 @@ def _number(text: str) -> float:
 
 
 def _sensor_table(payload: bytes) -> NDArray[np.float64]:
-    """Rows (n, 6) of a .npy array or a CSV text, NaN where a cell is no number; ValueError without the columns."""
+    """Rows (n, 6) of a .npy array or CSV text, NaN where a cell is no number; ValueError without columns."""
     if payload.startswith(b"\x93NUMPY"):
         table = np.load(io.BytesIO(payload), allow_pickle=False)
         if table.ndim != 2 or table.shape[1] != len(SENSOR_COLUMNS) or table.dtype.kind not in "fiu":

@@ -1,7 +1,7 @@
 """How good an embedding is: as a classifier of twelve classes, and as a detector of anything not Good.
 
-Both are judged by the k = 5 nearest neighbours in cosine distance. The published TEST split is 93 % defects, so average
-precision starts at 0.93 there; AUROC is the number to compare.
+Both are judged by the k = 5 nearest neighbours in cosine distance. The published TEST split is 93 % defects,
+so average precision starts at 0.93 there; AUROC is the number to compare.
 """
 
 from __future__ import annotations
@@ -45,7 +45,7 @@ class ClassificationReport:
 class AnomalyReport:
     """How well a score tells defects (positive) from Good; per_defect_auroc: Good against that defect alone.
 
-    threshold: call a weld defective from this score on; there true minus false positive rate is largest (Youden)
+    threshold: call a weld defective from here on; true minus false positive rate is largest (Youden)
     """
 
     auroc: float

@@ -140,8 +140,8 @@ def split_by_session(
 ) -> dict[str, list[int]]:
     """Distribute runs so that no session is in two splits and every split has each class in its share.
 
-    shares: name -> share, summing to 1; returns name -> sorted indices into `runs`. Sessions go, largest first,
-    to the split that is furthest behind on that session's classes.
+    shares: name -> share, summing to 1; returns name -> sorted indices into `runs`. Sessions go,
+    largest first, to the split that is furthest behind on that session's classes.
     """
     if not shares or abs(sum(shares.values()) - 1) > 1e-6 or min(shares.values()) <= 0:
         raise ValueError(f"shares: expected positive numbers that sum to 1, got {dict(shares)}")

@@ -14,7 +14,7 @@ _POOL_HALF_LENGTH, _POOL_HALF_WIDTH = 17.0, 10.0  # pixels of that half-size pic
 
 
 def _path(session: Session, evidence: Evidence, frames: int, rng: np.random.Generator) -> NDArray[np.float32]:
-    """Centre of the arc per frame, (frames, 2) as x, y in pixels; `drift` leaves the seam by some 19 pixels."""
+    """Centre of the arc per frame, (frames, 2) as x, y in pixels; `drift` leaves the seam by 19 pixels."""
     share = np.linspace(0, 1, frames)
     x = WIDTH * (0.5 + session.camera_x + rng.uniform(0.26, 0.34) * (2 * share - 1))
     seam = HEIGHT * (0.5 + session.camera_y) + np.tan(session.tilt_rad) * (x - WIDTH / 2)

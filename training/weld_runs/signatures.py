@@ -1,7 +1,7 @@
 """What each defect shows in each modality.
 
-A modality sees only three to five groups; a class is the combination. So the fusion head has something to fuse:
-the best guess from one modality is right in 23-40 % of the runs, from all four in 95-96 %.
+A modality sees only three to five groups; a class is the combination. So fusion has something to fuse: the
+best guess from one modality is right in 23-40 % of the runs, from all four in 95-96 %.
 """
 
 from __future__ import annotations

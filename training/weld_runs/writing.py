@@ -10,6 +10,7 @@ from concurrent.futures import ProcessPoolExecutor
 from dataclasses import dataclass
 from fractions import Fraction
 from pathlib import Path
+from typing import cast
 
 import av
 import numpy as np
@@ -62,7 +63,7 @@ def write_video(path: Path, film: NDArray[np.uint8], codec: str = "mpeg4") -> No
     if codec not in ("mpeg4", "mjpeg"):
         raise ValueError(f"video codec: expected 'mpeg4' or 'mjpeg', got {codec!r}")
     with av.open(str(path), "w", format="avi", options={"fflags": "+bitexact"}) as container:
-        stream = container.add_stream(codec, rate=Fraction(FRAME_RATE))
+        stream = cast(av.VideoStream, container.add_stream(codec, rate=Fraction(FRAME_RATE)))
         stream.width, stream.height = FRAME_SIZE
         stream.pix_fmt = "yuv420p" if codec == "mpeg4" else "yuvj420p"
         context = stream.codec_context
@@ -182,7 +183,7 @@ def generate(
     workers: int = 2,
     progress: bool = True,
 ) -> Path:
-    """Write a root of simulated runs: sessions of up to twelve runs, one per class; `manifest.csv` comes last.
+    """Write a root of simulated runs: sessions of up to twelve runs, one per class; last, `manifest.csv`.
 
     runs_per_class: the same number for all twelve classes, or class index -> number
     returns the root; raises FileExistsError where the root already has a manifest
