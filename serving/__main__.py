@@ -101,12 +101,18 @@ def port(text: str) -> int:
 def start(arguments: argparse.Namespace) -> int:
     """Start, or say where the one that runs already answers."""
     running = control.address(arguments.state)
+    pipelines = arguments.pipeline or control.PIPELINES
     if running is not None and running.state().phase == "ready":
+        absent = sorted(set(pipelines) - set(running.state().pipelines))
+        if absent:
+            raise RuntimeError(
+                f"{', '.join(absent)}: the server that runs serves {', '.join(running.state().pipelines)}; "
+                "stop it first, or give this one a --state and a --port of its own"
+            )
         print(f"serving: already running since {running.state().started}", file=sys.stderr)
         print(running.grpc)
         return 0
     ports = Ports(*free_ports(3)) if arguments.port == 0 else neighbours(arguments.port)
-    pipelines = arguments.pipeline or control.PIPELINES
     wanted = control.options(pipelines, arguments.repository, ports, arguments.host)
     if arguments.foreground:
         from serving import supervisor

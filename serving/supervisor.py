@@ -54,6 +54,7 @@ class Supervisor:
         self._owner = owner
         self._server: subprocess.Popen | None = None
         self._stops = 0
+        self._quick = 0  # starts in a row that did not last
         self._log = folder / "server.log"
         self._log_start = 0
         self._born = time.monotonic()
@@ -76,7 +77,7 @@ class Supervisor:
 
         timeout_s: how long one start may take
         """
-        for number in (signal.SIGTERM, signal.SIGINT):
+        for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
             signal.signal(number, self._ask_to_stop)
         adopt_orphans()
         self._log.write_text("")
@@ -129,12 +130,13 @@ class Supervisor:
 
     def _recover(self, crash: str, timeout_s: float) -> None:
         """Start again, at once after the first crash, ever more slowly when starts fail; one log line."""
-        quick = 0 if time.monotonic() - self._born > SETTLED_S else 1
+        if time.monotonic() - self._born > SETTLED_S:
+            self._quick = 0
         while True:
             restarts = self._state.restarts + 1
             self._note(phase="restarting", restarts=restarts, last_crash=crash, server_pid=None)
-            self._pause(backoff_s(quick))
-            quick += 1
+            self._pause(backoff_s(self._quick))
+            self._quick += 1
             try:
                 took_s = self._start(timeout_s, "restarting")
             except (Died, TimeoutError) as error:

@@ -56,6 +56,14 @@ def test_starting_twice_gives_the_same_server(started, repository):
 
 
 @pytest.mark.server
+def test_starting_something_else_beside_a_running_server_is_refused(started, repository):
+    folder, _ = started
+    refused = run("start", "--state", folder, "--repository", repository, "--pipeline", "stretch")
+    assert (refused.returncode, refused.stdout) == (1, "")
+    assert "stretch: the server that runs serves doubler; stop it first" in refused.stderr
+
+
+@pytest.mark.server
 def test_status_lists_what_is_ready_and_the_restarts(started):
     folder, done = started
     status = run("status", "--state", folder)
