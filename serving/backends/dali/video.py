@@ -27,7 +27,7 @@ MAX_DECODED_PIXELS = 1 << 33  # 15 minutes at 640x480 and 30 per second, 2 minut
 # An estimate from duration and rate is off for cameras of variable rate; a frame count in the header is not.
 ESTIMATE_SLACK = 0.05
 
-# One step from YUV to a small picture is 4 to 6 times faster than a whole conversion. Without full chroma
+# One step from YUV to a small picture is 6 times faster than a whole conversion. Without full chroma
 # colours are off by up to 15 levels; with it they are nearer to the source than a plain conversion.
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
 NOTHING = np.zeros(0, np.int64)
