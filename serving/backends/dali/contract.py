@@ -43,7 +43,8 @@ class Contract:
     audio_rate_hz: int = 16_000
 
     def __post_init__(self) -> None:
-        missing = [DECODED[name] for name in self.modalities if DECODED[name] not in self.outputs]
+        needed = [*(DECODED[name] for name in self.modalities), "modality_status"]
+        missing = [name for name in needed if name not in self.outputs]
         if missing:
             raise ValueError(f"preprocess: expected an output {missing[0]!r}, got none; add it to the config")
         for name in {"video", "image"} & set(self.modalities):

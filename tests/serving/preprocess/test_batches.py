@@ -7,7 +7,8 @@ import pytest
 from multimodal.presets import PRESETS
 from multimodal.weld_classes import MODALITIES
 from serving.backends.dali.contract import Contract, Status
-from tests.serving.preprocess.conftest import REPOSITORY, committed_contract
+from serving.backends.dali.preprocess import Preprocessor
+from tests.serving.preprocess.conftest import REPOSITORY, committed_contract, pipelines_of
 from tests.serving.preprocess.files import (
     csv_log,
     npy_log,
@@ -129,16 +130,24 @@ def test_a_surprise_in_one_decoder_is_that_requests_own(read, monkeypatch, caplo
     assert "sensor is corrupt: MemoryError: of a hostile file" in caplog.text
 
 
-def test_a_video_only_pipeline_needs_no_other_modality():
+def test_the_same_backend_serves_a_pipeline_of_video_alone():
     outputs = {"video_frames": ((4, 32, 32, 3), np.uint8), "modality_status": ((1,), np.int32)}
-    contract = Contract(("video",), outputs)
-    assert contract.blank(["video_frames", "video_valid"]).keys() == {"video_frames"}
+    preprocess = Preprocessor(Contract(("video",), outputs), pipelines_of("weld_small_preprocess"))
+    (answer,) = preprocess([{"video": weld(1)["video"]}], np.array([[True]]))
+    preprocess.close()
+    assert answer.keys() == outputs.keys()
+    assert answer["video_frames"].shape == (4, 32, 32, 3)
+    assert answer["modality_status"].tolist() == [Status.OK]
 
 
 @pytest.mark.parametrize(
     ("outputs", "sentence"),
     [
         ({}, "preprocess: expected an output 'video_frames', got none; add it to the config"),
+        (
+            {"video_frames": ((4, 32, 32, 3), np.uint8)},
+            "preprocess: expected an output 'modality_status', got none; add it to the config",
+        ),
         (
             {"video_frames": ((4, 32, 30, 3), np.uint8)},
             r"video_frames: expected dims \[n, size, size, 3\], got",
