@@ -48,6 +48,10 @@ class Model:
     parameters: Mapping[str, str] = field(default_factory=dict)
     ensemble: bool = False
 
+    def __post_init__(self) -> None:
+        if set(self.sections) != set(TARGETS):
+            raise ValueError(f"{self.name}: expected a section for {', '.join(TARGETS)}, got {', '.join(self.sections)}")
+
 
 PAYLOADS = (
     Tensor("video", "UINT8", (-1,)),
@@ -226,19 +230,26 @@ def ensemble() -> Model:
         Tensor(tensor.name, tensor.dtype, (-1,)) if tensor.name == "embedding" else tensor  # its width is the preset's
         for tensor in (*answer_tensors(reference), *status_tensors(reference))
     ]
-    sections = {
-        target: "\n".join(['platform: "ensemble"', "ensemble_scheduling {", *steps(PRESETS[name]), "}", ""])
-        for target, name in PRESET_OF_TARGET.items()
-    }
+    sections = {target: schedule(PRESETS[name]) for target, name in PRESET_OF_TARGET.items()}
     return Model(
         "weld_inspection",
         PAYLOADS,
         tuple(outputs),
         sections,
         "Raw files of one weld in, defect class and evidence out. Empty payload = absent modality.",
-        {"modalities": ",".join(MODALITIES), "class_names": ",".join(CLASS_NAMES)},
+        {
+            "modalities": ",".join(MODALITIES),
+            "class_names": ",".join(CLASS_NAMES),
+            "sensor_columns": ",".join(SENSOR_COLUMNS),
+        },
         ensemble=True,
     )
+
+
+def schedule(preset: WeldPreset) -> str:
+    """What of the ensemble depends on the preset; clients need the window to place audio attention in time."""
+    window = f'parameters {{ key: "audio_window_samples"  value {{ string_value: "{preset.audio.samples}" }} }}'
+    return "\n".join([window, 'platform: "ensemble"', "ensemble_scheduling {", *steps(preset), "}", ""])
 
 
 def steps(preset: WeldPreset) -> list[str]:

@@ -1,7 +1,7 @@
 """Every size of every weld model: a preset is complete, frozen and refuses nonsense.
 
-`weld_base` has the published sizes of its encoders, `weld_small` runs on two CPU cores in well under 120 ms of compute
-per request, `tiny` is for tests.
+`weld_base` has the published sizes of its encoders, `weld_small` runs on two CPU cores in well under 120 ms of
+compute per request, `tiny` is for tests.
 """
 
 from __future__ import annotations
@@ -42,8 +42,14 @@ class Video:
     tokens: int = 8
 
     def __post_init__(self) -> None:
-        _require(self.frames % self.tubelet_frames == 0, f"{self.frames} frames are no whole tubelets of {self.tubelet_frames}")
-        _require(self.size_px % self.patch_px == 0, f"{self.size_px} px is no whole number of {self.patch_px} px patches")
+        _require(
+            self.frames % self.tubelet_frames == 0,
+            f"{self.frames} frames are no whole tubelets of {self.tubelet_frames}",
+        )
+        _require(
+            self.size_px % self.patch_px == 0,
+            f"{self.size_px} px is no whole number of {self.patch_px} px patches",
+        )
 
 
 @dataclass(frozen=True)
@@ -57,7 +63,10 @@ class Image:
     patch_px: int = 14
 
     def __post_init__(self) -> None:
-        _require(self.size_px % self.patch_px == 0, f"{self.size_px} px is no whole number of {self.patch_px} px patches")
+        _require(
+            self.size_px % self.patch_px == 0,
+            f"{self.size_px} px is no whole number of {self.patch_px} px patches",
+        )
 
 
 @dataclass(frozen=True)
@@ -112,6 +121,7 @@ class WeldPreset:
     fusion: Fusion
 
     def token_count(self, modality: str) -> int:
+        """Tokens that the encoder of a modality hands to the fusion head."""
         return {
             "video": self.video.tokens,
             "image": self.image.count,
@@ -120,6 +130,7 @@ class WeldPreset:
         }[modality]
 
     def token_width(self, modality: str) -> int:
+        """Width of those tokens."""
         part: Video | Image | Audio | Sensor = getattr(self, modality)
         return part.transformer.width
 
