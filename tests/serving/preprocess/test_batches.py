@@ -149,7 +149,7 @@ def test_the_same_backend_serves_a_pipeline_of_video_alone():
             "preprocess: expected an output 'modality_status', got none; add it to the config",
         ),
         (
-            {"video_frames": ((4, 32, 30, 3), np.uint8)},
+            {"video_frames": ((4, 32, 30, 3), np.uint8), "modality_status": ((1,), np.int32)},
             r"video_frames: expected dims \[n, size, size, 3\], got",
         ),
     ],
