@@ -33,9 +33,16 @@ def two_steps() -> describe.Model:
         lines.append(f'  step [ {{ model_name: "{model.name}"  model_version: -1')
         lines += [f'    {kind} {{ key: "{name}" value: "{name}" }}' for kind, name in maps]
         lines.append("  } ]")
-    section = "\n".join([*lines, "}", ""])
+    sections = dict.fromkeys(describe.TARGETS, "\n".join([*lines, "}", ""]))
     outputs = (describe.PRESENT, *steps[1].outputs)
-    return describe.Model("weld_decoding", describe.PAYLOADS, outputs, {"cpu": section}, "", ensemble=True)
+    return describe.Model(
+        "weld_decoding",
+        describe.PAYLOADS,
+        outputs,
+        dict.fromkeys(describe.TARGETS, section),
+        "",
+        ensemble=True,
+    )
 
 
 def lay_out(repository: Path) -> None:
