@@ -39,7 +39,7 @@ def two_steps() -> describe.Model:
         "weld_decoding",
         describe.PAYLOADS,
         outputs,
-        dict.fromkeys(describe.TARGETS, section),
+        sections,
         "",
         ensemble=True,
     )
