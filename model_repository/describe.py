@@ -1,8 +1,8 @@
 """Write the Triton configurations of every weld model from one description.
 
-Six models per preset, each once for the GPU (`config.pbtxt`) and once for the CPU (`configs/cpu.pbtxt`), plus the gate
-and the ensemble: too many near-identical files to keep in step by hand. The committed text is the contract that export,
-server and client read; a test regenerates it and compares.
+Six models per preset, each once for the GPU (`config.pbtxt`) and once for the CPU (`configs/cpu.pbtxt`), plus
+the gate and the ensemble: too many near-identical files to keep in step by hand. The committed text is the
+contract that export, server and client read; a test regenerates it and compares.
 
     python -m model_repository.describe        # rewrites the files in place
 """
@@ -50,7 +50,9 @@ class Model:
 
     def __post_init__(self) -> None:
         if set(self.sections) != set(TARGETS):
-            raise ValueError(f"{self.name}: expected a section for {', '.join(TARGETS)}, got {', '.join(self.sections)}")
+            raise ValueError(
+                f"{self.name}: expected a section for {', '.join(TARGETS)}, got {', '.join(self.sections)}"
+            )
 
 
 PAYLOADS = (
@@ -65,7 +67,7 @@ PRESENT = Tensor("present", "BOOL", (len(MODALITIES),))
 GATE_SECTION = """\
 backend: "gate"
 instance_group [ { count: 1  kind: KIND_CPU } ]
-# The only queue limit of the pipeline: in 2.51 a limit on any later step crashes the server or hangs requests.
+# The only queue limit of the pipeline: in 2.51 a limit on a later step crashes the server or hangs requests.
 # 256 waiting requests are about ten seconds of work on two cores; past that UNAVAILABLE comes at once.
 dynamic_batching { default_queue_policy { max_queue_size: 256 } }
 """
@@ -88,7 +90,7 @@ dynamic_batching { }
 ENGINE_SECTION = {
     "gpu": """\
 platform: "tensorrt_plan"
-instance_group [ { count: 1  kind: KIND_GPU  profile: [ "0" ] }  ]  # without `profile` only profile 0 is ever used
+instance_group [ { count: 1  kind: KIND_GPU  profile: [ "0" ] } ]  # named: else only 0 is ever used
 dynamic_batching { preferred_batch_size: [ 4, 8 ]  max_queue_delay_microseconds: 2000 }
 optimization {
   input_pinned_memory { enable: true }
@@ -181,7 +183,7 @@ def preprocess(preset: WeldPreset) -> Model:
         (*PAYLOADS, PRESENT),
         outputs + status_tensors(preset),
         PREPROCESS_SECTION,
-        "Decode, resize, resample; a payload that does not decode becomes zeros and a status, never an error.",
+        "Decode, resize, resample; a broken payload becomes zeros and a status, never an error.",
         {"modalities": ",".join(MODALITIES), "sensor_columns": ",".join(SENSOR_COLUMNS)},
     )
 
@@ -213,7 +215,8 @@ def fusion(preset: WeldPreset) -> Model:
 
 def answer_tensors(preset: WeldPreset) -> tuple[Tensor, ...]:
     attention = tuple(
-        Tensor(f"{name}_attention", "FP32", (preset.fusion.tokens, preset.token_count(name))) for name in MODALITIES
+        Tensor(f"{name}_attention", "FP32", (preset.fusion.tokens, preset.token_count(name)))
+        for name in MODALITIES
     )
     return (
         Tensor("probabilities", "FP32", (len(CLASS_NAMES),)),
@@ -224,10 +227,12 @@ def answer_tensors(preset: WeldPreset) -> tuple[Tensor, ...]:
 
 
 def ensemble() -> Model:
-    """The stable name that clients call: the same outside for every preset, the steps of one preset inside."""
+    """The stable name that clients call: one outside for every preset, the steps of one inside."""
     reference = PRESETS[PRESET_OF_TARGET["cpu"]]
     outputs = [
-        Tensor(tensor.name, tensor.dtype, (-1,)) if tensor.name == "embedding" else tensor  # its width is the preset's
+        Tensor(tensor.name, tensor.dtype, (-1,))
+        if tensor.name == "embedding"
+        else tensor  # its width is the preset's
         for tensor in (*answer_tensors(reference), *status_tensors(reference))
     ]
     sections = {target: schedule(PRESETS[name]) for target, name in PRESET_OF_TARGET.items()}
@@ -247,8 +252,10 @@ def ensemble() -> Model:
 
 
 def schedule(preset: WeldPreset) -> str:
-    """What of the ensemble depends on the preset; clients need the window to place audio attention in time."""
-    window = f'parameters {{ key: "audio_window_samples"  value {{ string_value: "{preset.audio.samples}" }} }}'
+    """What depends on the preset; clients need the window to place audio attention in time."""
+    window = (
+        f'parameters {{ key: "audio_window_samples"  value {{ string_value: "{preset.audio.samples}" }} }}'
+    )
     return "\n".join([window, 'platform: "ensemble"', "ensemble_scheduling {", *steps(preset), "}", ""])
 
 
@@ -276,7 +283,10 @@ def render(model: Model, target: str) -> str:
         "output [",
         ",\n".join("  " + tensor.render() for tensor in model.outputs),
         "]",
-        *(f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}' for key, value in model.parameters.items()),
+        *(
+            f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}'
+            for key, value in model.parameters.items()
+        ),
     ]
     return "\n".join(lines) + "\n" + model.sections[target]
 

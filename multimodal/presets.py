@@ -1,7 +1,7 @@
 """Every size of every weld model: a preset is complete, frozen and refuses nonsense.
 
-`weld_base` has the published sizes of its encoders, `weld_small` runs on two CPU cores in well under 120 ms of
-compute per request, `tiny` is for tests.
+`weld_base` has the published sizes of its encoders, `weld_small` runs on two CPU cores in well under 120 ms
+of compute per request, `tiny` is for tests.
 """
 
 from __future__ import annotations

@@ -1,7 +1,7 @@
 """Names and order that every part of the weld pipeline shares.
 
-Source of classes and sensor columns: Intel Robotic Welding Multimodal Dataset (arXiv 2409.02290); the class index
-is the two-digit code at the end of a weld folder's name.
+Source of classes and sensor columns: Intel Robotic Welding Multimodal Dataset (arXiv 2409.02290); the class
+index is the two-digit code at the end of a weld folder's name.
 """
 
 MODALITIES = ("video", "image", "audio", "sensor")

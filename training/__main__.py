@@ -6,8 +6,17 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import TYPE_CHECKING
 
+from multimodal.weld_classes import CLASS_NAMES
 from training.weld_runs import generate
+
+if TYPE_CHECKING:
+    from training.weld_training import (
+        Workplace,
+    )  # torch and scikit-learn take seconds to import: only where needed
+
+BUILD = Path("build")
 
 
 def _add_generate(verb: argparse.ArgumentParser) -> None:
@@ -15,13 +24,56 @@ def _add_generate(verb: argparse.ArgumentParser) -> None:
     verb.add_argument(
         "--runs-per-class", type=int, default=150, help="runs of each of the 12 classes (default 150)"
     )
+    verb.add_argument(
+        "--classes",
+        nargs="+",
+        choices=CLASS_NAMES,
+        default=CLASS_NAMES,
+        metavar="CLASS",
+        help="only these classes",
+    )
     verb.add_argument("--seed", type=int, default=0, help="the same seed writes the same runs (default 0)")
     verb.add_argument("--workers", type=int, default=2, help="processes (default 2)")
 
 
 def _generate(arguments: argparse.Namespace) -> str:
     """Write simulated weld runs; the result is their root."""
-    return str(generate(arguments.root, arguments.runs_per_class, arguments.seed, arguments.workers))
+    runs = {CLASS_NAMES.index(name): arguments.runs_per_class for name in arguments.classes}
+    return str(generate(arguments.root, runs, arguments.seed, arguments.workers))
+
+
+def _add_train(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("preset", help="weld_small")
+    verb.add_argument(
+        "--root", type=Path, help="weld runs to train on (default: simulated ones, made when needed)"
+    )
+    verb.add_argument(
+        "--work", type=Path, help="decoded runs and finished encoders; a second call goes on from here"
+    )
+    verb.add_argument("--weights", type=Path, default=Path("weights"), help="folder for weights and card")
+
+
+def _place(arguments: argparse.Namespace) -> Workplace:
+    from training.weld_training import Workplace
+
+    work = arguments.work or BUILD / "training" / arguments.preset
+    return Workplace(work, arguments.weights, arguments.root)
+
+
+def _train(arguments: argparse.Namespace) -> str:
+    """Train a preset, evaluate it, write weights and card; the result is the weights' path."""
+    from training.weld_training import train
+
+    return str(train(arguments.preset, _place(arguments)))
+
+
+def _evaluate(arguments: argparse.Namespace) -> str:
+    """Judge the weights in the weights folder again and rewrite their card; the result is its path."""
+    from training.card import write_card
+    from training.weld_training import judge
+
+    place = _place(arguments)
+    return str(write_card(arguments.preset, judge(arguments.preset, place), place.weights))
 
 
 # verb -> what --help says, its arguments, its function (returns the one line for stdout)
@@ -29,6 +81,8 @@ VERBS: dict[
     str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], str]]
 ] = {
     "generate": ("write simulated weld runs in the public data set's layout", _add_generate, _generate),
+    "train": ("train a preset, write its weights and its model card", _add_train, _train),
+    "evaluate": ("judge the weights on held-out runs again", _add_train, _evaluate),
 }
 
 

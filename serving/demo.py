@@ -1,0 +1,106 @@
+"""The demo: every command a newcomer would type, run one after another, each shown before it runs.
+
+    python -m serving.demo        (or `make demo`)
+
+Writes a good and a defective weld run, exports, serves, asks with all modalities and with two of them
+missing, draws pictures, and stops the server, also after Ctrl-C or a failure.
+"""
+
+from __future__ import annotations
+
+import shlex
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+ROOT = Path(__file__).parents[1]
+PLACE = Path("build/demo")
+CLASSES = ("Good", "Undercut")
+PYTHON = sys.executable
+CROSSFUSE = str(Path(PYTHON).with_name("crossfuse"))
+
+
+class StepFailed(Exception):
+    """A command of the demo ended with something other than 0."""
+
+
+def say(text: str) -> None:
+    """Print at once: the commands write to the same terminal."""
+    print(text, flush=True)
+
+
+def run(*command: str) -> str:
+    """Show a command as one would type it, run it, show what it printed on stdout, return that."""
+    shown = shlex.join(["crossfuse" if command[0] == CROSSFUSE else "python", *command[1:]])
+    say(f"\n$ {shown}")
+    done = subprocess.run(command, cwd=ROOT, stdout=subprocess.PIPE, text=True)
+    say(done.stdout.rstrip())
+    if done.returncode:
+        raise StepFailed(f"`{shown}` ended with {done.returncode}; its message stands above")
+    return done.stdout.strip()
+
+
+@contextmanager
+def server() -> Iterator[str]:
+    """A server of our own on free ports, so that the demo never disturbs one that is running."""
+    state = ("--state", str(PLACE / "serving"))
+    try:
+        yield run(PYTHON, "-m", "serving", "start", "--port", "0", *state).splitlines()[-1]
+    finally:
+        run(PYTHON, "-m", "serving", "stop", *state)
+
+
+def files_of(weld: Path) -> dict[str, list[str]]:
+    """Command line options of `crossfuse infer` for one weld folder."""
+    return {
+        "--video": [str(weld / f"{weld.name}.avi")],
+        "--image": [str(photo.relative_to(ROOT)) for photo in sorted((ROOT / weld / "images").glob("*.jpg"))],
+        "--audio": [str(weld / f"{weld.name}.flac")],
+        "--sensors": [str(weld / f"{weld.name}.csv")],
+    }
+
+
+def ask(url: str, weld: Path, leave_out: tuple[str, ...] = ()) -> None:
+    """One request made of one weld's files, answered on the screen and in a picture."""
+    options = {key: values for key, values in files_of(weld).items() if key not in leave_out}
+    words = [word for key, values in options.items() for word in (key, *values)]
+    picture = PLACE / f"{weld.name}{'_two_missing' if leave_out else ''}.png"
+    run(CROSSFUSE, "infer", "weld_inspection", *words, "--url", url, "--picture", str(picture))
+
+
+def demo() -> None:
+    """Run the whole demo; raises StepFailed with the command that failed."""
+    runs = PLACE / "runs"
+    if not (ROOT / runs / "manifest.csv").exists():
+        one_each = ("--runs-per-class", "1", "--seed", "7")
+        run(PYTHON, "-m", "training", "generate", str(runs), *one_each, "--classes", *CLASSES)
+    welds = sorted(path.parent.relative_to(ROOT) for path in (ROOT / runs).glob("*/*/*.avi"))
+    run(PYTHON, "-m", "export", "weld_small")
+    with server() as url:
+        for weld in welds:
+            ask(url, weld)
+        ask(url, welds[-1], leave_out=("--image", "--audio"))
+
+
+def main() -> int:
+    """Exit status: 0 done, 1 a step failed, 130 interrupted."""
+    started = time.monotonic()
+    try:
+        demo()
+    except StepFailed as failure:
+        print(f"demo: {failure}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("demo: interrupted; the server was stopped", file=sys.stderr)
+        return 130
+    pictures = sorted(str(path.relative_to(ROOT)) for path in (ROOT / PLACE).glob("*.png"))
+    say(f"\nDone in {time.monotonic() - started:.0f} s. Pictures:")
+    say("\n".join(pictures))
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
