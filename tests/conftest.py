@@ -1,6 +1,22 @@
-"""What every test shares: quiet, deterministic, offline."""
+"""What every test shares: quiet, deterministic, offline; and one export of weld_small to serve."""
 
 import os
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+
+ROOT = Path(__file__).parents[1]
+
+
+@pytest.fixture(scope="session")
+def exported() -> Path:
+    """The model repository of this checkout with weld_small in it; seconds when it is there already."""
+    command = [sys.executable, "-m", "export", "weld_small"]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip())

@@ -1,0 +1,53 @@
+"""What every result file says about itself: command, commit, machine, versions, seed, time."""
+
+from __future__ import annotations
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+ROOT = Path(__file__).parents[1]
+PACKAGES = ("numpy", "onnxruntime", "nvidia-dali-cuda120", "nvidia-pytriton", "tritonclient", "av")
+
+
+def circumstances(seed: int) -> dict[str, Any]:
+    """Everything a reader needs to judge a figure or to repeat it; no host name and no path."""
+    return {
+        "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
+        "commit": _git("rev-parse", "--short", "HEAD"),
+        "clean": _git("status", "--porcelain") == "",
+        "time": datetime.now(UTC).isoformat(timespec="seconds"),
+        "machine": {
+            "processor": _processor(),
+            "cores": len(os.sched_getaffinity(0)),
+            "system": platform.system(),
+        },
+        "load_before": os.getloadavg()[0],
+        "versions": {"python": platform.python_version()} | {name: version(name) for name in PACKAGES},
+        "seed": seed,
+    }
+
+
+def write(path: Path, result: dict[str, Any]) -> Path:
+    """Write a result as JSON and return its path."""
+    path.parent.mkdir(parents=True, exist_ok=True)
+    path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
+    return path
+
+
+def _git(*arguments: str) -> str:
+    done = subprocess.run(["git", *arguments], cwd=ROOT, capture_output=True, text=True)
+    return done.stdout.strip() if done.returncode == 0 else "unknown"
+
+
+def _processor() -> str:
+    for line in Path("/proc/cpuinfo").read_text().splitlines():
+        if line.startswith("model name"):
+            return line.split(":", 1)[1].strip()
+    return platform.machine()
