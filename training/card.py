@@ -22,7 +22,7 @@ few runs.
 ## Data
 
 Simulated weld runs (`python -m training generate`), {train} for training, {held} held out; no session is in
-both. Each defect shows itself in some modalities and looks Good in others; about one evidence in ten is weak
+both. Each defect shows itself in some modalities and looks Good in others; about one evidence in twelve is weak
 or missing. **The figures say how well these networks fuse, not how well they inspect real welds**: for that,
 train on real runs of the same folder layout (`--root`).
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 
 import torch
 from torch import Tensor
@@ -73,8 +74,8 @@ class Augmentation:
     def __init__(self, seed: int) -> None:
         self.generator = torch.Generator().manual_seed(seed)
         self._of: dict[str, Callable[[Tensor], Tensor]] = {
-            "video": self._pixels,
-            "image": self._pixels,
+            "video": partial(self._pixels, brightness=0.02),  # a dark scene: more would drown the arc's glow
+            "image": partial(self._pixels, brightness=0.06),
             "audio": self._mel,
             "sensor": self._series,
         }
@@ -86,11 +87,11 @@ class Augmentation:
     def _uniform(self, shape: tuple[int, ...], low: float, high: float) -> Tensor:
         return torch.rand(shape, generator=self.generator) * (high - low) + low
 
-    def _pixels(self, pixels: Tensor) -> Tensor:
+    def _pixels(self, pixels: Tensor, brightness: float) -> Tensor:
         """(batch, frames, 3, H, W) in [0, 1]: brighter or darker per run, the batch shifted by up to 4 px."""
         batch = pixels.shape[0]
         gain = self._uniform((batch, 1, 1, 1, 1), 0.85, 1.15)
-        offset = self._uniform((batch, 1, 1, 1, 1), -0.06, 0.06)
+        offset = self._uniform((batch, 1, 1, 1, 1), -brightness, brightness)
         down, right = torch.randint(-4, 5, (2,), generator=self.generator).tolist()
         return (torch.roll(pixels, (down, right), (-2, -1)) * gain + offset).clamp(0, 1)
 

@@ -91,9 +91,9 @@ def film_weld(
 ) -> NDArray[np.uint8]:
     """Film `frames` grey pictures, (frames, HEIGHT, WIDTH) uint8 at 15 frames a second.
 
-    big_pool: area x1.75; small_pool: area x0.5; drift: the pool leaves the seam; sparks: ten streaks a frame.
+    big_pool: area x2.4; small_pool: area x0.35; drift: the pool leaves the seam; sparks: ten streaks a frame.
     """
-    area = 1.75 ** evidence.of("big_pool") * 0.5 ** evidence.of("small_pool")
+    area = 2.4 ** evidence.of("big_pool") * 0.35 ** evidence.of("small_pool")
     size = float(np.sqrt(area) * session.zoom * rng.normal(1, 0.03))
     path = _path(session, evidence, frames, rng)
     exposure = rng.uniform(0.8, 1.2)
