@@ -11,20 +11,18 @@ from training.pictures import draw_confusion
 _ABOUT = """\
 # {preset}
 
-Four encoders (V-JEPA 2, DINOv2, AST, sensor Transformer) and a cross-attention fusion head for weld
-inspection, sizes in `multimodal/presets.py`. Weights: `{preset}.safetensors`, half precision, {megabytes:.1f}
-MB.
+Four encoders (V-JEPA 2, DINOv2, AST, sensor Transformer) and a cross-attention fusion head for weld inspection;
+sizes in `multimodal/presets.py`. Weights: `{preset}.safetensors`, half precision, {megabytes:.1f} MB.
 
-Made by `python -m training train {preset}`. The command is deterministic on one machine and one set of
-versions; another processor rounds differently, so its weights differ in the last digits and its figures by a
-few runs.
+Made by `python -m training train {preset}`. The command is deterministic on one machine and one set of versions;
+another processor rounds differently, so its weights differ in the last digits and its figures by a few runs.
 
 ## Data
 
-Simulated weld runs (`python -m training generate`), {train} for training, {held} held out; no session is in
-both. Each defect shows itself in some modalities and looks Good in others; about one evidence in twelve is weak
-or missing. **The figures say how well these networks fuse, not how well they inspect real welds**: for that,
-train on real runs of the same folder layout (`--root`).
+Simulated weld runs (`python -m training generate`): {train} for training, {held} held out, no session in both.
+Each defect shows itself in some modalities and looks Good in others; about one evidence in twelve is weak or
+missing. **The figures say how well these networks fuse, not how well they inspect real welds**: for that, train
+on real runs of the same folder layout (`--root`).
 
 ## Held-out results
 
@@ -41,8 +39,7 @@ The same fused features judged by their nearest neighbours (k = 5, cosine, bank 
 | P1 classification: accuracy / macro F1 | {p1_accuracy:.1%} / {p1_f1:.3f} |
 | P2 anomaly, bank of Good runs only: AUROC / average precision | {p2_auroc:.3f} / {p2_ap:.3f} |
 
-Average precision starts at {chance:.3f} for a model that knows nothing, since most runs are defects; read
-AUROC.
+Average precision starts at {chance:.3f} for a model that knows nothing, since most runs are defects; read AUROC.
 
 | defect against Good | AUROC of the served anomaly score |
 |---|---|
