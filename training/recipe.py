@@ -102,9 +102,9 @@ RECIPES = {
         },
     ),
     "tiny": Recipe(
-        runs_per_class=6,
+        runs_per_class=12,
         encoders=dict.fromkeys(MODALITIES, EncoderRecipe(epochs=1, batch=8)),
         fusion=FusionRecipe(epochs=2, views=1, batch=8),
-        shares=(("train", 0.4), ("choose", 0.3), ("held_out", 0.3)),
+        shares=(("train", 0.5), ("choose", 0.2), ("held_out", 0.3)),
     ),
 }

@@ -19,6 +19,8 @@ from crossfuse._transports import CHANNEL_OPTIONS, GrpcTransport
 from tests.client.conftest import CLIENT
 from tests.client.stand_ins import Peer
 
+pytestmark = pytest.mark.slow
+
 ROOT = CLIENT.parent
 
 

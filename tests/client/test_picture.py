@@ -20,6 +20,8 @@ from PIL import Image
 
 from tests.client.stand_ins import LENGTHS, Peer
 
+pytestmark = pytest.mark.slow
+
 COLUMNS = ("Pressure", "Flow", "Feed", "Current", "Wire", "Voltage")
 RATE_HZ = 8_000
 

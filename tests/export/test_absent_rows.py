@@ -12,6 +12,8 @@ from export.example_inputs import draw
 from export.parity import onnx_runtime
 from multimodal.weld_classes import MODALITIES
 
+pytestmark = pytest.mark.slow
+
 PHOTOS = Contract(
     "photos",
     (Tensor("pixels", "UINT8", (5, 4, 4, 3)), Tensor("valid", "BOOL", (5,))),

@@ -18,6 +18,8 @@ from multimodal.weld_classes import MODALITIES
 
 from .conftest import TINY, weld_inputs
 
+pytestmark = pytest.mark.slow
+
 ATTENTION_QUERIES = ("query.weight", "q_proj.weight", "key.weight", "k_proj.weight")
 
 
