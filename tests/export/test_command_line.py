@@ -6,6 +6,8 @@ from export.__main__ import main, model_names
 from multimodal.build import build, save_weights
 from multimodal.presets import PRESETS
 
+pytestmark = pytest.mark.slow
+
 MODEL = "tiny_sensor_encoder"
 
 

@@ -9,6 +9,8 @@ from export.contract import Contract, Tensor
 from export.onnx_graphs import check_graph, export_dense, save
 from export.parity import onnx_runtime
 
+pytestmark = pytest.mark.slow
+
 NOSE = Contract("nose", (Tensor("air", "FP32", (3,)),), (Tensor("smell", "FP32", (2,)),), 4, "onnxruntime")
 
 

@@ -13,6 +13,8 @@ from training.decoding import decode_run
 from training.weld_folder import find_runs
 from training.weld_runs import generate
 
+pytestmark = pytest.mark.slow
+
 TINY = PRESETS["tiny"]
 
 
