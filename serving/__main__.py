@@ -138,7 +138,7 @@ def status(arguments: argparse.Namespace) -> int:
     if address is None:
         last = state.read(arguments.state)
         reason = f"; the last one {last.phase}{': ' + last.error if last.error else ''}" if last else ""
-        print(f"serving: not running{reason}", file=sys.stderr)
+        print(f"serving: not running{reason}; `python -m serving start` starts one", file=sys.stderr)
         return 1
     now = address.state()
     ready = control.readiness(now)

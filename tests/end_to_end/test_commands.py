@@ -74,10 +74,22 @@ def test_a_server_that_is_not_there_is_one_sentence(folder):
     assert "Traceback" not in done.stderr
 
 
+def printed_in_the_readme() -> str:
+    (block,) = re.findall(r"<!-- printed -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    return block
+
+
+def verdict_and_states(printed: str) -> list[str]:
+    """The class and the state of every modality of the last answer; percentages differ between processors."""
+    verdict = re.findall(r"^(\w[\w ]*), [\d.]+%$", printed, re.MULTILINE)[-1]
+    return [verdict, *re.findall(r"^  (?:video|image|audio|sensor) .*$", printed, re.MULTILINE)[-4:]]
+
+
 @pytest.mark.slow
 def test_the_demo_runs_and_leaves_pictures_and_no_server(exported):
     done = subprocess.run([sys.executable, "-m", "serving.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
+    assert verdict_and_states(printed_in_the_readme()) == verdict_and_states(done.stdout)
     pictures = re.findall(r"^build/demo/\S+\.png$", done.stdout, re.MULTILINE)
     assert len(pictures) == 3
     state = json.loads((ROOT / "build/demo/serving/state.json").read_text())
