@@ -42,11 +42,18 @@ class WeldDataset:
         """Class index of every run, (runs,)."""
         return np.asarray([run.class_index for run in self.runs], np.int64)
 
-    def batch(self, rows: Sequence[int]) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
-        """Copy rows into torch: raw (uint8 pixels, float32 sound, as served), valid, labels (batch,)."""
+    def batch(
+        self, rows: Sequence[int], modalities: Sequence[str] = MODALITIES
+    ) -> tuple[dict[str, Tensor], dict[str, Tensor], Tensor]:
+        """Copy rows into torch: raw (uint8 pixels, float32 sound, as served), valid, labels (batch,).
+
+        modalities: whose tensors are read from disk; `valid` always has all of them
+        """
         chosen = np.asarray(rows, np.int64)
-        raw = {name: torch.from_numpy(np.asarray(array[chosen])) for name, array in self.arrays.items()}
-        raw["audio"] = raw["audio"].float() / PCM
+        names = [name for name in self.arrays if name.removesuffix("_samples") in modalities]
+        raw = {name: torch.from_numpy(np.asarray(self.arrays[name][chosen])) for name in names}
+        if "audio" in raw:
+            raw["audio"] = raw["audio"].float() / PCM
         valid = {name: torch.from_numpy(mask[chosen]) for name, mask in self.valid.items()}
         return raw, valid, torch.from_numpy(self.labels[chosen])
 

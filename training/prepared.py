@@ -44,7 +44,7 @@ def prepare(model: QuadModalWeldModel, dataset: WeldDataset, rows: Sequence[int]
     """Read one modality of the chosen runs and, except for pixels, run its front end."""
     parts, masks, labels = [], [], []
     for chunk in torch.as_tensor(rows).split(CHUNK):
-        raw, valid, label = dataset.batch(chunk.tolist())
+        raw, valid, label = dataset.batch(chunk.tolist(), (modality,))
         if modality == "audio":
             parts.append(model.front_ends["audio"](raw["audio"], raw["audio_samples"]))
         elif modality == "sensor":

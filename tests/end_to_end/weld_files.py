@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from benchmarks.stages import payloads_of
 from multimodal.weld_classes import MODALITIES
 from training.weld_folder import find_runs
 
@@ -18,7 +19,7 @@ class WeldFiles:
 
     class_index: int
     video: bytes
-    image: tuple[bytes, ...]
+    image: list[bytes]
     audio: bytes
     sensor: bytes
 
@@ -28,16 +29,7 @@ class WeldFiles:
 
 
 def read_welds(root: Path) -> list[WeldFiles]:
-    return [
-        WeldFiles(
-            run.class_index,
-            run.video.read_bytes(),
-            tuple(photo.read_bytes() for photo in run.photos),
-            run.audio.read_bytes(),
-            run.sensor.read_bytes(),
-        )
-        for run in find_runs(root)
-    ]
+    return [WeldFiles(run.class_index, **payloads_of(run)) for run in find_runs(root)]
 
 
 def differences(one, other) -> list[str]:
