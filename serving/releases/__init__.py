@@ -1,0 +1,1 @@
+"""Releases: a whole set of engines goes live at once, proven first, and comes back in milliseconds."""

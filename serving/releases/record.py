@@ -1,0 +1,164 @@
+"""What `releases.json` says: for each pipeline its releases, which one is live, who did what, when and why."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, field, replace
+from datetime import UTC, datetime
+from typing import Any, Literal
+
+# preparing: numbers are taken, files are on their way; prepared: on disk, whole; checked / rejected: compared
+# with the live set; released: is or was live; retired: unloaded, its numbers stay taken; abandoned: a
+# preparation that did not finish
+State = Literal["preparing", "prepared", "checked", "rejected", "released", "retired", "abandoned"]
+SCHEMA = 1
+
+
+@dataclass(frozen=True)
+class Member:
+    """One model's part in a release.
+
+    files: name -> sha256 of its engine files; empty where the version folder carries no manifest (gate,
+    preprocess); weights_sha256: what the engine was made from, empty like `files`
+    """
+
+    version: int
+    files: Mapping[str, str] = field(default_factory=dict)
+    weights_sha256: str = ""
+
+
+@dataclass(frozen=True)
+class Check:
+    """The verdict of a check; report: its page, relative to the repository; faults: one sentence each."""
+
+    passed: bool
+    time: str
+    report: str
+    faults: tuple[str, ...] = ()
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Release:
+    """A whole set: every model of the pipeline with the version that serves in it.
+
+    changed: models whose version this release brought; none in the one adopted from a plain repository
+    forced:  why it went on although its check had not passed; empty when it had
+    """
+
+    number: int
+    state: State
+    members: Mapping[str, Member]
+    changed: tuple[str, ...]
+    source: str
+    by: str
+    why: str
+    time: str
+    check: Check | None = None
+    forced: str = ""
+
+    @property
+    def versions(self) -> dict[str, int]:
+        """Model -> version, in the order of the ensemble's steps: what a server has to be pinned to."""
+        return {model: member.version for model, member in self.members.items()}
+
+
+@dataclass(frozen=True)
+class Pending:
+    """A change of the live set that has begun; whoever finds it after a crash undoes it."""
+
+    verb: str
+    release: int
+    by: str
+    time: str
+
+
+@dataclass(frozen=True)
+class Event:
+    """One line of the history."""
+
+    time: str
+    by: str
+    verb: str
+    release: int
+    text: str
+    figures: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Pipeline:
+    """Everything about one pipeline; `active` is what the live answers come from.
+
+    target:  `cpu` or `gpu`, the configuration that its server reads
+    highest: model -> highest version number ever given, so that none is given twice
+    """
+
+    target: str
+    active: int
+    previous: int | None
+    releases: Mapping[int, Release]
+    highest: Mapping[str, int]
+    pending: Pending | None = None
+    history: tuple[Event, ...] = ()
+
+    def release(self, number: int) -> Release:
+        """The release of that number; LookupError that lists the numbers there are."""
+        if number not in self.releases:
+            known = ", ".join(map(str, self.releases))
+            raise LookupError(f"release: expected one of {known}, got {number}; `release log` lists them")
+        return self.releases[number]
+
+    @property
+    def newest(self) -> Release:
+        """The release with the highest number."""
+        return self.releases[max(self.releases)]
+
+    def with_release(self, release: Release) -> Pipeline:
+        """The same with one release added or replaced."""
+        changed = {**self.releases, release.number: release}
+        highest = dict(self.highest)
+        for model, member in release.members.items():
+            highest[model] = max(member.version, highest.get(model, 0))
+        return replace(self, releases=changed, highest=highest)
+
+    def with_event(
+        self, verb: str, release: int, by: str, text: str, figures: Mapping[str, Any] | None = None
+    ) -> Pipeline:
+        """The same with one more line of history."""
+        return replace(self, history=(*self.history, Event(now(), by, verb, release, text, figures or {})))
+
+
+def now() -> str:
+    """This second, UTC, ISO 8601."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
+
+
+def to_json(pipelines: Mapping[str, Pipeline]) -> dict[str, Any]:
+    """What goes into the file."""
+    return {"schema": SCHEMA, "pipelines": {name: asdict(one) for name, one in pipelines.items()}}
+
+
+def from_json(content: Mapping[str, Any]) -> dict[str, Pipeline]:
+    """The inverse of `to_json`; ValueError for another schema, KeyError or TypeError for nonsense."""
+    if content["schema"] != SCHEMA:
+        raise ValueError(f"schema: expected {SCHEMA}, got {content['schema']}; use the version that wrote it")
+    return {name: _pipeline(one) for name, one in content["pipelines"].items()}
+
+
+def _pipeline(content: Mapping[str, Any]) -> Pipeline:
+    read = {
+        "releases": {int(number): _release(one) for number, one in content["releases"].items()},
+        "pending": Pending(**content["pending"]) if content["pending"] else None,
+        "history": tuple(Event(**one) for one in content["history"]),
+    }
+    return Pipeline(**{**content, **read})
+
+
+def _release(content: Mapping[str, Any]) -> Release:
+    check = content["check"]
+    read = {
+        "members": {model: Member(**one) for model, one in content["members"].items()},
+        "changed": tuple(content["changed"]),
+        "check": Check(**{**check, "faults": tuple(check["faults"])}) if check else None,
+    }
+    return Release(**{**content, **read})

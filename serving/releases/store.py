@@ -1,0 +1,137 @@
+"""`releases.json` on disk: read by everybody, written in one step by whoever holds the lock."""
+
+from __future__ import annotations
+
+import contextlib
+import fcntl
+import getpass
+import json
+import os
+import socket
+import time
+from collections.abc import Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import TextIO
+
+from serving.releases import record
+from serving.releases.record import Pipeline
+
+FILE = "releases.json"
+# Reports, staging and the lock. Inside the repository, since a container mounts just that and a rename must
+# not leave the file system; outside the folders of models, where Triton takes what it finds for versions.
+FOLDER = ".releases"
+PATIENCE_S = 0.5  # somebody who merely looks whether the lock is free holds it for microseconds
+
+
+class Busy(RuntimeError):
+    """Somebody else is changing releases of this repository."""
+
+
+@dataclass(frozen=True)
+class Store:
+    """The releases of one model repository."""
+
+    repository: Path
+
+    @property
+    def path(self) -> Path:
+        """`releases.json`."""
+        return self.repository / FILE
+
+    @property
+    def folder(self) -> Path:
+        """Where reports and everything under construction lie."""
+        return self.repository / FOLDER
+
+    def read_all(self) -> dict[str, Pipeline]:
+        """Pipeline name -> what is known about it; empty when nothing was ever released.
+
+        errors: ValueError that says what to do when the file is not what we wrote
+        """
+        try:
+            return record.from_json(json.loads(self.path.read_text()))
+        except FileNotFoundError:
+            return {}
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise ValueError(
+                f"{self.path}: expected the releases of this repository, got {error!r}; restore the file "
+                "from a backup, or move it away to begin anew with what the newest version folders hold"
+            ) from error
+
+    def read(self, pipeline: str) -> Pipeline | None:
+        """What is known about one pipeline; None when nothing of it was ever released."""
+        return self.read_all().get(pipeline)
+
+    def write(self, pipeline: str, changed: Pipeline) -> Pipeline:
+        """Replace one pipeline's record, in one step and durably; only for the holder of the lock."""
+        text = json.dumps(record.to_json({**self.read_all(), pipeline: changed}), indent=2, allow_nan=False)
+        self.folder.mkdir(exist_ok=True)
+        draft = self.folder / f"{FILE}.draft"
+        with draft.open("w") as stream:
+            stream.write(text + "\n")
+            stream.flush()
+            os.fsync(stream.fileno())
+        draft.rename(self.path)
+        sync_folder(self.repository)
+        return changed
+
+    @contextlib.contextmanager
+    def locked(self, verb: str) -> Iterator[None]:
+        """Be the only one who changes releases here; the kernel lets go when we die, however we die.
+
+        errors: Busy, with who is at it since when
+        """
+        self.folder.mkdir(exist_ok=True)
+        with (self.folder / "lock").open("a+") as lock:
+            if not _try_lock(lock):
+                raise Busy(
+                    f"{self.repository.name}: {self._holder()}; wait for the end of that, then try again"
+                )
+            lock.seek(0)
+            lock.truncate()
+            lock.write(f"`release {verb}` by {whoami()} (process {os.getpid()}) since {record.now()}")
+            lock.flush()
+            try:
+                yield
+            finally:
+                lock.seek(0)
+                lock.truncate()
+
+    def is_locked(self) -> bool:
+        """Whether somebody is changing releases now."""
+        path = self.folder / "lock"
+        if not path.exists():
+            return False
+        with path.open() as lock:
+            return not _try_lock(lock, fcntl.LOCK_SH)
+
+    def _holder(self) -> str:
+        name = (self.folder / "lock").read_text()
+        return f"{name or 'somebody'} is at work"
+
+
+def whoami() -> str:
+    """user@host, for the history and for whoever finds the lock taken."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # a container may run as a number without a name
+        user = str(os.getuid())
+    return f"{user}@{socket.gethostname()}"
+
+
+def sync_folder(folder: Path) -> None:
+    """Make renames inside a folder durable."""
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(descriptor)
+    finally:
+        os.close(descriptor)
+
+
+def _try_lock(lock: TextIO, kind: int) -> bool:
+    try:
+        fcntl.flock(lock, kind | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
