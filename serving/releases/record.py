@@ -1,4 +1,4 @@
-"""What `releases.json` says: for each pipeline its releases, which one is live, who did what, when and why."""
+"""What `releases.json` says: for each pipeline its releases, which is live, who did what, when and why."""
 
 from __future__ import annotations
 

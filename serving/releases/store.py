@@ -84,10 +84,13 @@ class Store:
         """
         self.folder.mkdir(exist_ok=True)
         with (self.folder / "lock").open("a+") as lock:
-            if not _try_lock(lock):
-                raise Busy(
-                    f"{self.repository.name}: {self._holder()}; wait for the end of that, then try again"
-                )
+            deadline = time.monotonic() + PATIENCE_S
+            while not _try_lock(lock, fcntl.LOCK_EX):
+                if time.monotonic() > deadline:
+                    raise Busy(
+                        f"{self.repository.name}: {self._holder()}; wait for the end of that, then try again"
+                    )
+                time.sleep(0.01)
             lock.seek(0)
             lock.truncate()
             lock.write(f"`release {verb}` by {whoami()} (process {os.getpid()}) since {record.now()}")
