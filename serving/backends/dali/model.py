@@ -1,4 +1,8 @@
-"""Triton's entry points of the preprocess backend: one batch in, every request answered, none refused."""
+"""Triton's entry points of the preprocess backend: one batch in, every request answered, none refused.
+
+What became of every payload is counted on the metrics page, since an answer from three of four modalities is
+still an answer and no other counter shows it.
+"""
 
 from __future__ import annotations
 
@@ -15,12 +19,12 @@ sys.dont_write_bytecode = True  # the model repository holds releases, no caches
 # The folder of all backends, in which this one is the package `dali`.
 sys.path.append(str(Path(__file__).parent.parent))
 
-from dali.contract import Contract  # noqa: E402
+from dali.contract import Contract, Status  # noqa: E402
 from dali.preprocess import Preprocessor  # noqa: E402
 
 
 class TritonPythonModel:
-    """One instance of one preprocess model; its only state is the built pipelines."""
+    """One instance of one preprocess model; its only state is the built pipelines and the counters."""
 
     def initialize(self, args: dict[str, str]) -> None:
         """Build the pipelines of `<version>/dali.py` for the sizes of the configuration."""
@@ -30,15 +34,36 @@ class TritonPythonModel:
         source = Path(args["model_repository"], args["model_version"], "dali.py")
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
         self.preprocess = Preprocessor(contract, _load(source), device, int(args["model_instance_device_id"]))
+        self.family = pb_utils.MetricFamily(  # kept: the metrics vanish with it
+            name="crossfuse_modality_status_total",
+            description="Payloads by what became of them: ok, absent, partial (used) or corrupt (left out)",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        model = {"model": args["model_name"], "version": args["model_version"]}
+        self.outcomes = [
+            [
+                self.family.Metric(labels={**model, "modality": name, "status": status.name.lower()})
+                for status in Status
+            ]
+            for name in contract.modalities
+        ]
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Decode all requests of a dynamic batch at once."""
         payloads = [{name: _array(request, name).reshape(-1) for name in self.inputs} for request in requests]
         present = np.concatenate([_array(request, "present") for request in requests])
+        answers = self.preprocess(payloads, present)
+        self._count(np.stack([answer["modality_status"] for answer in answers]))
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, value[None]) for name, value in answer.items()])
-            for answer in self.preprocess(payloads, present)
+            for answer in answers
         ]
+
+    def _count(self, statuses: np.ndarray) -> None:
+        """Add (batch, modalities) statuses; one message to the server per modality and status that occurs."""
+        for outcomes, column in zip(self.outcomes, statuses.T, strict=True):
+            for status, count in zip(*np.unique(column, return_counts=True), strict=True):
+                outcomes[status].increment(float(count))
 
     def finalize(self) -> None:
         """Stop the decoder threads."""

@@ -3,12 +3,14 @@
 import re
 import shutil
 import urllib.request
+from collections import Counter
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferInput
+from google.protobuf import json_format, text_format
+from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb2
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 import serving
@@ -53,6 +55,15 @@ def lay_out(repository: Path) -> None:
     shutil.copy(REPOSITORY / "weld_small_preprocess/1/dali.py", repository / "weld_small_preprocess/1")
 
 
+def tensors(request: dict[str, np.ndarray]) -> list[InferInput]:
+    inputs = []
+    for name, tensor in request.items():
+        batched = tensor if tensor.ndim == 2 else tensor[None]
+        inputs.append(InferInput(name, batched.shape, np_to_triton_dtype(batched.dtype)))
+        inputs[-1].set_data_from_numpy(batched)
+    return inputs
+
+
 @pytest.fixture(scope="module")
 def server(tmp_path_factory):
     repository = tmp_path_factory.mktemp("repository")
@@ -67,12 +78,7 @@ def ask(server):
     client = InferenceServerClient(server.grpc)
 
     def call(request: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
-        inputs = []
-        for name, tensor in request.items():
-            batched = tensor if tensor.ndim == 2 else tensor[None]
-            inputs.append(InferInput(name, batched.shape, np_to_triton_dtype(batched.dtype)))
-            inputs[-1].set_data_from_numpy(batched)
-        result = client.infer("weld_decoding", inputs)
+        result = client.infer("weld_decoding", tensors(request))
         return {output.name: result.as_numpy(output.name)[0] for output in result.get_response().outputs}
 
     yield call
@@ -152,3 +158,47 @@ def test_refusals_are_counted_by_modality(ask, server):
     with pytest.raises(InferenceServerException):
         ask(payloads(video=b"hello"))
     assert counted() == before + 1
+
+
+def outcomes(server: serving.Address) -> Counter:
+    """(version, modality, status) -> payloads, as the metrics page has it."""
+    page = urllib.request.urlopen(server.metrics, timeout=10).read().decode()
+    lines = re.findall(r"^crossfuse_modality_status_total\{(.*)\} (\d+)$", page, re.MULTILINE)
+    series = [(dict(re.findall(r'(\w+)="([^"]*)"', labels)), int(count)) for labels, count in lines]
+    assert {labels["model"] for labels, _ in series} == {"weld_small_preprocess"}
+    return Counter({(one["version"], one["modality"], one["status"]): count for one, count in series})
+
+
+def test_what_became_of_every_payload_is_counted(ask, server):
+    before = outcomes(server)
+    assert {status for _, _, status in before} == {"ok", "absent", "partial", "corrupt"}
+    ask(WHOLE)
+    ask(payloads(audio=recording()[:3000], sensor=csv_log()))
+    assert outcomes(server) - before == {
+        ("1", "video", "ok"): 1,
+        ("1", "video", "absent"): 1,
+        ("1", "image", "ok"): 1,
+        ("1", "image", "absent"): 1,
+        ("1", "audio", "ok"): 1,
+        ("1", "audio", "corrupt"): 1,
+        ("1", "sensor", "ok"): 2,
+    }
+
+
+def test_two_versions_at_once_keep_counts_of_their_own(ask, server):
+    model = Path(server.state().repository, "weld_small_preprocess")
+    shutil.copytree(model / "1", model / "2")
+    config = text_format.Parse((model / "config.pbtxt").read_text(), model_config_pb2.ModelConfig())
+    config.version_policy.specific.versions.extend([1, 2])
+    client = InferenceServerClient(server.grpc)
+    client.load_model(model.name, config=json_format.MessageToJson(config, preserving_proto_field_name=True))
+    before = outcomes(server)
+    inputs = tensors(payloads(sensor=csv_log()) | {"present": np.array([[False, False, False, True]])})
+    for version, times in (("1", 1), ("2", 3)):
+        for _ in range(times):
+            client.infer(model.name, inputs, model_version=version)
+    client.close()
+    counted = outcomes(server) - before
+    assert counted["1", "sensor", "ok"] == 1
+    assert counted["2", "sensor", "ok"] == 3
+    assert counted.total() == (1 + 3) * 4
