@@ -26,6 +26,7 @@ from ._errors import (
 )
 from ._picture import save_picture
 from ._pipelines import PIPELINES, Pipeline
+from ._populations import canary_of, population
 from ._results import ServerStatus, Status, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, AsyncTransport, Transport
@@ -55,5 +56,7 @@ __all__ = [
     "Transport",
     "UnknownPipeline",
     "WeldInspection",
+    "canary_of",
+    "population",
     "save_picture",
 ]

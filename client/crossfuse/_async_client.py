@@ -30,15 +30,16 @@ class AsyncClient:
         retries: Retries | None = Retries(),  # noqa: B008 - frozen, so sharing it is safe
         tls: TLS | None = None,
         strict: bool = False,
+        canary: float = 0.0,
         transport: AsyncTransport | None = None,
     ) -> None:
-        self._conversation = Conversation(url, timeout_s, retries, strict)
+        self._conversation = Conversation(url, timeout_s, retries, strict, canary)
         self._transport: AsyncTransport = AsyncGrpcTransport(url, tls) if transport is None else transport
         self._closed = False
 
-    async def infer(self, pipeline: str, **payloads: Payload) -> Answer:
+    async def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer:
         """See `Client.infer`. Cancelling it stops the waiting, never the request on the server."""
-        return await self._run(self._conversation.infer(pipeline, payloads))
+        return await self._run(self._conversation.infer(pipeline, payloads, key))
 
     async def status(self) -> ServerStatus:
         """See `Client.status`."""

@@ -57,6 +57,14 @@ def make_parser() -> argparse.ArgumentParser:
     ask.add_argument("--strict", action="store_true", help="fail unless everything sent could be used whole")
     ask.add_argument("--picture", type=Path, metavar="PNG", help="draw the answer beside what was sent")
     ask.add_argument("--title", metavar="TEXT", help="title of the picture (default: the recordings' folder)")
+    ask.add_argument(
+        "--canary",
+        type=float,
+        default=0.0,
+        metavar="SHARE",
+        help="share of the keys that a release on trial gets",
+    )
+    ask.add_argument("--key", metavar="TEXT", help="equal keys meet the same release (default: what is sent)")
     look = commands.add_parser("status", help="show whether the server and its pipelines are ready")
     for command in (ask, look):
         command.add_argument(
@@ -86,7 +94,7 @@ def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         require_extra()  # before the server works for nothing
     client = connect(arguments, parser)
     try:
-        answer = client.infer(arguments.pipeline, **payloads)
+        answer = client.infer(arguments.pipeline, key=arguments.key, **payloads)
     finally:
         hang_up(client)
     show(answer.as_dict() if arguments.json else weld_lines(answer, bar_cell()))
@@ -119,10 +127,9 @@ def status(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> in
 def connect(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> Client:
     """A client for the arguments given; what cannot be is a mistyped command."""
     tls = TLS(arguments.tls_roots) if arguments.tls_roots else None
+    asking = {name: getattr(arguments, name) for name in ("strict", "canary") if hasattr(arguments, name)}
     try:
-        return Client(
-            arguments.url, timeout_s=arguments.timeout_s, tls=tls, strict=getattr(arguments, "strict", False)
-        )
+        return Client(arguments.url, timeout_s=arguments.timeout_s, tls=tls, **asking)
     except ValueError as error:
         parser.error(str(error))
 

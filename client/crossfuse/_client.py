@@ -23,6 +23,7 @@ class Client:
     url: host:port of the gRPC endpoint.  timeout_s: for a whole request, retries included.
     retries: None sends everything once.  tls: None speaks plain text.
     strict: raise DegradedModality unless every modality sent is OK.
+    canary: share of the requests, 0 to 1, that a release on trial answers; see `crossfuse.population`.
     transport: stands in for the network in tests.
 
     with Client("127.0.0.1:8001") as client:
@@ -37,22 +38,26 @@ class Client:
         retries: Retries | None = Retries(),  # noqa: B008 - frozen, so sharing it is safe
         tls: TLS | None = None,
         strict: bool = False,
+        canary: float = 0.0,
         transport: Transport | None = None,
     ) -> None:
-        self._conversation = Conversation(url, timeout_s, retries, strict)
+        self._conversation = Conversation(url, timeout_s, retries, strict, canary)
         self._transport: Transport = GrpcTransport(url, tls) if transport is None else transport
         self._closed = False
 
-    def infer(self, pipeline: str, **payloads: Payload) -> Answer:
+    def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer:
         """Send one sample's recordings and return what the pipeline says about them.
 
         weld_inspection takes video, audio and sensor (a path or the file's bytes each; sensor also as an
         array of shape (rows, 6)) and image (a list of up to five photos). What is left out is absent.
 
+        key: with a canary share, equal keys (a weld's id, say) always meet the same release; default: a
+        digest of what is sent. Whatever the share, the live pipeline answers where there is no canary.
+
         raises: InvalidInput, UnknownPipeline, ServerUnavailable, Timeout, ServerFault, NoUsableModality, and
         with strict DegradedModality; RuntimeError when the client is closed
         """
-        return run_blocking(self._conversation.infer(pipeline, payloads), self._perform)
+        return run_blocking(self._conversation.infer(pipeline, payloads, key), self._perform)
 
     def status(self) -> ServerStatus:
         """What the server says about itself, asked once; a server that is down is an answer, not an error."""

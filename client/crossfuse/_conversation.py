@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 import time
-from collections.abc import Callable, Generator, Mapping
+from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import partial
 from itertools import count
@@ -18,9 +18,10 @@ from typing import Any, TypeVar
 import grpc
 from tritonclient.grpc import service_pb2
 
-from ._errors import RETRYABLE, CrossfuseError, ServerUnavailable, Timeout, error_for
-from ._payloads import Payload, infer_request
+from ._errors import RETRYABLE, CrossfuseError, ServerUnavailable, Timeout, UnknownPipeline, error_for
+from ._payloads import InputTensor, Payload, infer_request
 from ._pipelines import PIPELINES, Answer, Pipeline, Reading, check_names, find, read_outputs
+from ._populations import Population, canary_of, check_key, check_share, payload_key, population
 from ._results import ServerStatus
 from ._retries import Pace, Retries
 
@@ -95,6 +96,7 @@ class Conversation:
     timeout_s: float
     retries: Retries | None
     strict: bool
+    canary: float = 0.0
     clock: Callable[[], float] = time.monotonic
     _parameters: dict[str, Mapping[str, str]] = field(default_factory=dict, init=False)
     _pace: Pace = field(init=False)
@@ -107,21 +109,23 @@ class Conversation:
             )
         if self.timeout_s <= 0:
             raise ValueError(f"timeout_s: expected seconds above 0, got {self.timeout_s}; the default is 60")
+        check_share(self.canary)
         self._pace = Pace(self.retries or Retries(), self.clock)
 
-    def infer(self, name: str, payloads: Mapping[str, Payload]) -> Flow[Answer]:
-        """Ask a pipeline and read its answer; the deadline holds for all of it, retries included."""
+    def infer(self, name: str, payloads: Mapping[str, Payload], key: str | None = None) -> Flow[Answer]:
+        """Ask a pipeline, or its canary, and read the answer; the deadline holds for all of it, retries
+        included."""
         pipeline = find(name)
         check_names(pipeline, payloads)
+        check_key(key)
         deadline = self.clock() + self.timeout_s
         tensors = yield Work(partial(pipeline.tensors, payloads))
-        request = infer_request(name, tensors)
-        parameters = self._parameters.get(name) or (yield from self._read_parameters(pipeline, deadline))
-        response = yield from self._ask("ModelInfer", request, deadline, name)
-        outputs = read_outputs(name, response)
-        sent = {tensor.name: tensor.shape[1] for tensor in tensors}
-        answer = pipeline.read(Reading(name, outputs, response.model_version, parameters, sent))
-        return pipeline.judge(answer, self.strict)
+        if (yield from self._population(name, key, tensors)) == "canary":
+            try:
+                return (yield from self._ask_one(pipeline, "canary", tensors, deadline))
+            except UnknownPipeline:  # never loaded, or it went live meanwhile: no fault of this request
+                self._parameters.pop(canary_of(name), None)  # next time a small call finds out, not a weld
+        return (yield from self._ask_one(pipeline, "live", tensors, deadline))
 
     def status(self) -> Flow[ServerStatus]:
         """What the server says about itself, now: nothing is retried, and a server that is down is an
@@ -138,16 +142,35 @@ class Conversation:
         version = metadata.version if metadata else ""
         return ServerStatus(self.url, bool(live.live), bool(ready and ready.ready), version, pipelines)
 
-    def _read_parameters(self, pipeline: Pipeline, deadline: float) -> Flow[Mapping[str, str]]:
-        request = service_pb2.ModelConfigRequest(name=pipeline.name)
-        response = yield from self._ask("ModelConfig", request, deadline, pipeline.name)
+    def _population(self, name: str, key: str | None, tensors: Sequence[InputTensor]) -> Flow[Population]:
+        if not 0.0 < self.canary < 1.0:
+            return "canary" if self.canary else "live"
+        chosen = key or (yield Work(partial(payload_key, tensors)))
+        return population(name, chosen, self.canary)
+
+    def _ask_one(
+        self, pipeline: Pipeline, who: Population, tensors: Sequence[InputTensor], deadline: float
+    ) -> Flow[Answer]:
+        """Ask the live pipeline or its canary. raises: UnknownPipeline at once when there is no canary."""
+        name = pipeline.name if who == "live" else canary_of(pipeline.name)
+        request = infer_request(name, tensors)
+        parameters = self._parameters.get(name) or (yield from self._read_parameters(name, deadline))
+        response = yield from self._ask("ModelInfer", request, deadline, name)
+        outputs = read_outputs(name, response)
+        sent = {tensor.name: tensor.shape[1] for tensor in tensors}
+        answer = pipeline.read(Reading(name, outputs, response.model_version, parameters, sent, who))
+        return pipeline.judge(answer, self.strict)
+
+    def _read_parameters(self, name: str, deadline: float) -> Flow[Mapping[str, str]]:
+        request = service_pb2.ModelConfigRequest(name=name)
+        response = yield from self._ask("ModelConfig", request, deadline, name)
         found = {key: value.string_value for key, value in response.config.parameters.items()}
-        self._parameters[pipeline.name] = found
+        self._parameters[name] = found
         return found
 
-    def _ask(self, method: str, request: Any, deadline: float, pipeline: str) -> Flow[Any]:
+    def _ask(self, method: str, request: Any, deadline: float, name: str) -> Flow[Any]:
         """Send until answered, refused for good, or out of time."""
-        subject = f"{pipeline} at {self.url}"
+        subject = f"{name} at {self.url}"
         for attempt in count(1):
             outcome: Outcome = yield Send(method, request, max(0.0, deadline - self.clock()))
             if isinstance(outcome, Reply):
@@ -158,18 +181,19 @@ class Conversation:
                     f"{subject}: expected an answer within {self.timeout_s:g} s, got none; the request was "
                     "left to finish there; raise timeout_s or lighten the server's load"
                 )
-            if not self._may_retry(outcome, pipeline):
+            if not self._may_retry(outcome, name):
                 raise error_for(outcome.code, outcome.detail, subject)
             yield Pause(self._pause_s(outcome, attempt, deadline, subject))
         raise AssertionError("count() never ends")
 
-    def _may_retry(self, refusal: Refusal, pipeline: str) -> bool:
+    def _may_retry(self, refusal: Refusal, name: str) -> bool:
         """Inference changes nothing on the server, so whatever a restart can cause may be sent again.
 
         A pipeline that has answered this client and is now NOT_FOUND belongs to a server that is still
-        loading it.
+        loading it; a canary that is NOT_FOUND has ended, which is ordinary.
         """
-        loading = refusal.code is grpc.StatusCode.NOT_FOUND and pipeline in self._parameters
+        served = name in self._parameters and name in PIPELINES
+        loading = refusal.code is grpc.StatusCode.NOT_FOUND and served
         return self.retries is not None and (refusal.code in RETRYABLE or loading)
 
     def _pause_s(self, refusal: Refusal, attempt: int, deadline: float, subject: str) -> float:

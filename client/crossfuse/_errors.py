@@ -84,7 +84,10 @@ class DegradedModality(ModalityError):
 _CODES: Mapping[grpc.StatusCode, tuple[type[CrossfuseError], str]] = {
     grpc.StatusCode.INVALID_ARGUMENT: (InvalidInput, "correct the input before sending it again"),
     grpc.StatusCode.RESOURCE_EXHAUSTED: (PayloadTooLarge, "send shorter recordings or fewer photos"),
-    grpc.StatusCode.NOT_FOUND: (UnknownPipeline, "see `crossfuse status` for the pipelines that are served"),
+    grpc.StatusCode.NOT_FOUND: (
+        UnknownPipeline,
+        "the server has not loaded it, or not yet: wait if it has just started, else see `crossfuse status`",
+    ),
     grpc.StatusCode.UNAUTHENTICATED: (AccessDenied, "pass tls=TLS(...) with credentials the server knows"),
     grpc.StatusCode.PERMISSION_DENIED: (AccessDenied, "pass tls=TLS(...) with credentials the server knows"),
     grpc.StatusCode.UNAVAILABLE: (ServerUnavailable, "see `crossfuse status`, or raise timeout_s"),

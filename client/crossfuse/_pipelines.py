@@ -17,6 +17,7 @@ from tritonclient.grpc import InferResult
 
 from ._errors import InvalidInput, ServerFault, UnknownPipeline
 from ._payloads import InputTensor, Payload, weld_tensors
+from ._populations import Population
 from ._results import Status, WeldInspection, judge
 
 Answer = WeldInspection
@@ -37,6 +38,7 @@ class Reading:
     """The pipeline's parameters as the server states them."""
     sent: Mapping[str, int]
     """Input tensor -> elements sent; 0 means absent."""
+    population: Population = "live"
 
     def output(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """One output; -1 in `shape` fits any length.
@@ -81,6 +83,13 @@ class Pipeline:
     judge: Callable[[Answer, bool], Answer]
     """(answer, strict) -> the answer, or raises a ModalityError."""
 
+    def __post_init__(self) -> None:
+        if taken := {"self", "pipeline", "key"} & set(self.payloads):
+            raise ValueError(
+                f"{self.name}: expected payload names that `infer` does not use itself, got "
+                f"{', '.join(sorted(taken))}; choose another name"
+            )
+
 
 def read_weld(reading: Reading) -> WeldInspection:
     """Answer of `weld_inspection` -> WeldInspection.
@@ -103,6 +112,7 @@ def read_weld(reading: Reading) -> WeldInspection:
         image_status=_states(reading, photos),
         sent=tuple(name for name in modalities if reading.sent[name]),
         version=reading.version,
+        population=reading.population,
         audio_window_s=int(window) / AUDIO_RATE_HZ if window else None,
         sensor_columns=tuple(filter(None, reading.parameters.get("sensor_columns", "").split(","))),
     )

@@ -28,7 +28,8 @@ def weld_lines(weld: WeldInspection, cell: str = "█") -> list[str]:
     """Verdict, best classes, anomaly score, state of every modality."""
     best = list(weld.scores.items())[:SHOWN_CLASSES]
     width = max(len(readable(name)) for name, _ in best)
-    lines = [f"{readable(weld.defect)}, {weld.scores[weld.defect]:.1%}", ""]
+    answered_by = "" if weld.population == "live" else f"  (answered by the {weld.population})"
+    lines = [f"{readable(weld.defect)}, {weld.scores[weld.defect]:.1%}{answered_by}", ""]
     lines += [f"  {readable(name):<{width}}  {bar(share, cell)}  {share:6.1%}" for name, share in best]
     if len(weld.scores) > len(best):
         rest = sum(weld.scores.values()) - sum(share for _, share in best)

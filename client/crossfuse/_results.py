@@ -11,6 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from ._errors import DegradedModality, NoUsableModality
+from ._populations import Population
 
 
 class Status(enum.IntEnum):
@@ -51,6 +52,8 @@ class WeldInspection:
     """The modalities that were sent."""
     version: str
     """Version of the pipeline that answered."""
+    population: Population = "live"
+    """Who answered: the live pipeline, or its canary."""
     audio_window_s: float | None = None
     """Seconds of sound that are heard, of a longer one as four excerpts; None if the server does not say."""
     sensor_columns: tuple[str, ...] = ()
@@ -76,6 +79,7 @@ class WeldInspection:
             "image_status": [status.name for status in self.image_status],
             "usable": list(self.usable),
             "version": self.version,
+            "population": self.population,
             "audio_window_s": self.audio_window_s,
             "sensor_columns": list(self.sensor_columns),
             "embedding": self.embedding.tolist(),
