@@ -130,11 +130,11 @@ def failure(log: str, lines: int = 6) -> str:
     """
     unloaded = re.findall(r"failed to load '([^']+)' version (\d+): (.*)\"", log)
     if unloaded:
-        causes = [f"{model} version {version}: {_cause(text)}" for model, version, text in unloaded]
+        causes = [f"{model} version {version}: {cause(text)}" for model, version, text in unloaded]
     else:
         errors = re.findall(r"^(?:\S+ E \d+ \S+ |error: )(.*)", log, re.MULTILINE)
         causes = [
-            _cause(text) for text in errors if "CudaDriverHelper" not in text
+            cause(text) for text in errors if "CudaDriverHelper" not in text
         ]  # every start without a GPU
     chosen = (
         list(dict.fromkeys(causes))[:lines] or [line for line in log.splitlines() if line.strip()][-lines:]
@@ -142,8 +142,8 @@ def failure(log: str, lines: int = 6) -> str:
     return "\n".join(line[:600] for line in chosen)
 
 
-def _cause(text: str) -> str:
-    """The message without the wrapping that each layer of the server adds."""
+def cause(text: str) -> str:
+    """A message of the server without the wrapping that each layer of the server adds."""
     text = text.replace("\\n", "\n").strip('"').partition("\n\nAt:")[0]
     return " ".join(
         re.sub(r"^(Internal|Invalid argument|TritonModelException): ", "", text).split()
