@@ -3,9 +3,11 @@
     python -m export weld_small                                   # every model of the preset
     python -m export weld_small --only weld_small_fusion --force  # one of them, even if nothing changed
     python -m export weld_base --weights random                   # sizes and speed; the answers mean nothing
+    python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
+    python -m export golden weld_inspection                       # what a release is compared on
 
-The parity table and progress go to stderr, the repository's path to stdout. Exit 1: an export or a comparison
-failed, and nothing at all was published. Exit 2: mistyped.
+The parity table and progress go to stderr, the path of what was written to stdout. Exit 1: an export or a
+comparison failed, and nothing at all was published. Exit 2: mistyped.
 """
 
 from __future__ import annotations
@@ -19,9 +21,9 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from export import contract, jobs, manifest, parity, publish
+from export import contract, jobs, manifest, parity, publish, released
 from multimodal.presets import PRESETS
-from multimodal.weld_classes import MODALITIES
+from multimodal.weld_classes import CLASS_NAMES, MODALITIES
 
 ROOT = Path(__file__).parents[1]
 VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
@@ -34,7 +36,7 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, checked."""
+    """What the command line asks for, checked; out: where to instead of version 1 of the repository."""
 
     preset: str
     models: tuple[str, ...]
@@ -42,6 +44,11 @@ class Request:
     repository: Path
     recorded: Path | None
     force: bool
+    out: Path | None = None
+
+    def folder(self, model: str) -> Path:
+        """Where the model's engine goes."""
+        return self.out / model if self.out else self.repository / model / str(VERSION)
 
 
 def model_names(preset: str) -> tuple[str, ...]:
@@ -52,11 +59,15 @@ def model_names(preset: str) -> tuple[str, ...]:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
-    parser = _parser()
-    typed = parser.parse_args(arguments)
+    words = sys.argv[1:] if arguments is None else list(arguments)
     try:
-        request = _request(parser, typed)
-        return export_preset(request)
+        if words[:1] == ["golden"]:
+            from export import golden  # here: its decoders cost a second that no other export needs
+
+            print(golden.write(golden.parser().parse_args(words[1:])))
+            return 0
+        parser = _parser()
+        return export_preset(_request(parser, parser.parse_args(words)))
     except (Refusal, OSError, ValueError, LookupError) as error:
         _say(f"export: {error}")
         return 1
@@ -69,24 +80,30 @@ def export_preset(request: Request) -> int:
         name: manifest.recipe(contract.load(request.repository, name), request.preset, weights)
         for name in request.models
     }
-    folders = {name: request.repository / name / str(VERSION) for name in request.models}
-    stale = [n for n in request.models if request.force or not manifest.is_current(folders[n], recipes[n])]
+    stale = [
+        n for n in request.models if request.force or not manifest.is_current(request.folder(n), recipes[n])
+    ]
     for name in request.models:
         if name not in stale:
             _say(f"{name}: nothing changed")
-    if stale and not _make(request, stale, recipes, folders):
+        elif not request.out:
+            released.refuse_other_weights(request.repository, name, VERSION, weights)
+    if stale and not _make(request, stale, recipes):
         return 1
-    print(request.repository)
+    print(request.out or request.repository)
     return 0
 
 
-def _make(
-    request: Request, names: list[str], recipes: dict[str, manifest.Recipe], folders: dict[str, Path]
-) -> bool:
+def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe]) -> bool:
     """Export `names` into a staging folder, print the comparison, publish when every row is ok."""
     if request.weights is None:
         _say(f"{request.preset}: weights are random; shapes and speed are real, answers mean nothing")
-    with publish.staging(request.repository, request.preset) as folder:
+    place = (
+        publish.staging_beside(request.out)
+        if request.out
+        else publish.staging(request.repository, request.preset)
+    )
+    with place as folder:
         found = _compare(
             jobs.Job(
                 request.preset, name, request.weights, request.repository, folder / name, request.recorded
@@ -99,20 +116,35 @@ def _make(
         if failed:
             _say(f"export: {', '.join(failed)}: not equal to PyTorch, see the table; nothing was published")
             return False
-        for name in names:
-            described = manifest.write(
-                folder / name, recipes[name], VERSION, [row.as_dict() for row in found[name]]
-            )
-            _publish(described, folders[name])
+        described = [_describe(request, folder / name, recipes[name], found[name]) for name in names]
+        for path in described:
+            _publish(request, path)
     return True
 
 
-def _publish(described: Path, folder: Path) -> None:
-    """Move what lies beside the manifest `described` into `folder`, the manifest last."""
+def _describe(request: Request, folder: Path, made: manifest.Recipe, rows: list[parity.ParityRow]) -> Path:
+    """Write the manifest of what lies in `folder`; ValueError where it would change a release."""
+    outputs = {tensor.name for tensor in contract.load(request.repository, made.model).outputs}
+    path = manifest.write(
+        folder,
+        made,
+        None if request.out else VERSION,
+        [row.as_dict() for row in rows],
+        CLASS_NAMES if "probabilities" in outputs else (),
+    )
+    if not request.out:
+        files = {name: entry["sha256"] for name, entry in manifest.read(folder)["files"].items()}
+        released.refuse_other_files(request.repository, made.model, VERSION, files)
+    return path
+
+
+def _publish(request: Request, described: Path) -> None:
+    """Move what lies beside the manifest `described` to its place, the manifest last."""
     files = [file for file in sorted(described.parent.iterdir()) if file != described]
-    published = publish.publish([*files, described], folder)
+    name = described.parent.name
+    published = publish.publish([*files, described], request.folder(name))
     size_mb = sum(file.stat().st_size for file in published) / 1e6
-    _say(f"{described.parent.name}: version {VERSION} published, {size_mb:.1f} MB")
+    _say(f"{name}: {'engine' if request.out else f'version {VERSION}'} published, {size_mb:.1f} MB")
 
 
 def _compare(work: Iterable[jobs.Job]) -> dict[str, list[parity.ParityRow]]:
@@ -149,6 +181,7 @@ def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Requ
         repository=typed.repository.resolve(),
         recorded=typed.recorded,
         force=typed.force,
+        out=typed.out.resolve() if typed.out else None,
     )
 
 
@@ -180,6 +213,12 @@ def _parser() -> argparse.ArgumentParser:
         "--weights", metavar="FILE", help="safetensors, or `random`; default weights/PRESET.safetensors"
     )
     parser.add_argument("--repository", type=Path, default=ROOT / "model_repository", metavar="DIR")
+    parser.add_argument(
+        "--out",
+        type=Path,
+        metavar="FOLDER",
+        help="where to, for `python -m serving release prepare --from`; default: version 1 of the repository",
+    )
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="only these models of the preset")
     parser.add_argument(
         "--recorded", type=Path, metavar="NPZ", help="decoded welds to compare on too, arrays by tensor name"

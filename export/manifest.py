@@ -19,6 +19,8 @@ FILE = "manifest.json"
 PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
 ROOT = Path(__file__).parents[1]
 SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
+# and what of it does not: a budget that is tuned must not make every engine stale
+APART = ("export/golden.py", "export/golden_items.py", "export/budgets.py", "export/released.py")
 
 
 @dataclass(frozen=True)
@@ -44,21 +46,36 @@ def recipe(contract: Contract, preset: str, weights_sha256: str) -> Recipe:
     return Recipe(contract.name, preset, contract.digest, weights_sha256, sources_sha256(), versions())
 
 
-def write(folder: Path, made: Recipe, version: int, parity: Sequence[Mapping[str, object]]) -> Path:
+def write(
+    folder: Path,
+    made: Recipe,
+    version: int | None,
+    parity: Sequence[Mapping[str, object]],
+    class_names: Sequence[str] = (),
+) -> Path:
     """Describe every file of `folder` in a manifest beside them; returns its path.
 
     For a staging folder, before its files become visible. ValueError for a figure that is not finite.
     """
     path = Path(folder) / FILE
     files = [file for file in sorted(Path(folder).iterdir()) if file != path]
-    path.write_text(render(describe(made, version, files, parity)))
+    path.write_text(render(describe(made, version, files, parity, class_names)))
     return path
 
 
 def describe(
-    made: Recipe, version: int, files: Sequence[Path], parity: Sequence[Mapping[str, object]]
+    made: Recipe,
+    version: int | None,
+    files: Sequence[Path],
+    parity: Sequence[Mapping[str, object]],
+    class_names: Sequence[str] = (),
 ) -> dict[str, object]:
-    """The manifest of one version as a plain dictionary; `files` are its engine files."""
+    """The manifest of one version as a plain dictionary.
+
+    version: None where a release will give the number; files: the engine files; class_names: what the columns
+    of its class probabilities mean, in order, for a model that has some
+    """
+    meaning = {"class_names": list(class_names)} if class_names else {}
     return {
         "model": made.model,
         "version": version,
@@ -66,6 +83,7 @@ def describe(
         "recipe_sha256": made.digest,
         "contract_sha256": made.contract_sha256,
         "weights_sha256": made.weights_sha256,
+        **meaning,
         "sources_sha256": made.sources_sha256,
         "files": {file.name: {"sha256": sha256(file), "bytes": file.stat().st_size} for file in files},
         "git": git_state(),
@@ -134,7 +152,9 @@ def sources_sha256() -> str:
     """sha256 over the names and texts of the Python files that decide what a graph computes."""
     digest = hashlib.sha256()
     for file in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
-        digest.update(file.relative_to(ROOT).as_posix().encode() + b"\0" + file.read_bytes() + b"\0")
+        name = file.relative_to(ROOT).as_posix()
+        if name not in APART:
+            digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
 

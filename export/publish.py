@@ -23,7 +23,21 @@ def staging(repository: Path, model: str) -> Iterator[Path]:
         raise OSError(
             f"{parent}: expected the file system of {repository}, got another; a rename cannot cross it"
         )
-    folder = Path(tempfile.mkdtemp(prefix=f"{model}-", dir=parent))
+    with _passing(parent, model) as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def staging_beside(out: Path) -> Iterator[Path]:
+    """An empty folder beside `out`, which no server reads, gone afterwards whatever happened."""
+    out.resolve().parent.mkdir(parents=True, exist_ok=True)
+    with _passing(out.resolve().parent, f".{out.name}") as folder:
+        yield folder
+
+
+@contextlib.contextmanager
+def _passing(parent: Path, name: str) -> Iterator[Path]:
+    folder = Path(tempfile.mkdtemp(prefix=f"{name}-", dir=parent))
     try:
         yield folder
     finally:
