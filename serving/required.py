@@ -49,7 +49,16 @@ def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> model_config_pb2.ModelConfig:
-    """What the server of `target` reads: `configs/<target>.pbtxt` if there is one, else `config.pbtxt`."""
+    """What the server of `target` reads about a model, parsed; ValueError when it cannot be."""
+    path = configuration_file(repository, name, target)
+    try:
+        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
+    except text_format.ParseError as error:
+        raise ValueError(f"{path}: expected a Triton model configuration, got: {error}") from error
+
+
+def configuration_file(repository: Path, name: str, target: str = "cpu") -> Path:
+    """`configs/<target>.pbtxt` if there is one, else `config.pbtxt`; ValueError that says what was meant."""
     candidates = [repository / name / "configs" / f"{target}.pbtxt", repository / name / "config.pbtxt"]
     path = next((path for path in candidates if path.is_file()), None)
     if path is None:
@@ -57,10 +66,7 @@ def configuration(repository: Path, name: str, target: str = "cpu") -> model_con
         close = difflib.get_close_matches(name, known, n=1)
         hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(known) or 'no models'}"
         raise ValueError(f"{name}: expected a model of {repository}, found none of that name; {hint}")
-    try:
-        return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
-    except text_format.ParseError as error:
-        raise ValueError(f"{path}: expected a Triton model configuration, got: {error}") from error
+    return path
 
 
 def served_versions(folder: Path, config: model_config_pb2.ModelConfig) -> list[str]:
