@@ -27,6 +27,7 @@ from serving.server import (
     is_free,
     loaded_models,
     not_ready,
+    options_to_json,
 )
 from serving.state import ROOT, STATE_FOLDER, State
 
@@ -200,8 +201,6 @@ def running(
 
 
 def _spawn(wanted: Options, folder: Path, timeout_s: float, owned: bool) -> subprocess.Popen:
-    from serving.supervisor import options_to_json
-
     folder.mkdir(parents=True, exist_ok=True)
     command = [sys.executable, "-m", "serving.supervisor", "--folder", str(folder.resolve())]
     command += ["--options", options_to_json(wanted), "--timeout-s", str(timeout_s)]

@@ -1,13 +1,15 @@
 """What must lie in the model repository before a server can load a pipeline."""
 
 import difflib
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from pathlib import Path
 
 from google.protobuf import text_format
 from tritonclient.grpc import model_config_pb2
 
 from multimodal.presets import PRESETS
+from serving.releases.record import Release
+from serving.releases.store import Store
 
 # The file each engine loads from a version folder when the configuration does not name another.
 DEFAULT_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "dali": "dali.py"}
@@ -31,21 +33,44 @@ def models_of(repository: Path, pipelines: Iterable[str], target: str = "cpu") -
 
 
 def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:
-    """One sentence per file that a server would look for and not find; empty when the pipelines can load."""
-    sentences = []
-    for name in models_of(repository, pipelines, target):
-        config = configuration(repository, name, target)
-        filename = config.default_model_filename or DEFAULT_FILES.get(
-            config.backend or config.platform.split("_")[0]
-        )
-        folder = repository / name
-        versions = served_versions(folder, config)
-        if not versions:
-            sentences.append(f"{name}: expected a version folder such as {name}/1, found none; create it")
-        for version in versions:
-            if filename and not (folder / version / filename).exists():
-                sentences.append(f"{name}/{version}/{filename} is missing; {remedy(name, filename)}")
-    return sentences
+    """One sentence per file that a server would look for and not find; empty when the pipelines can load.
+
+    Of a pipeline that has releases the versions of the active one count, of others those that the
+    configuration of each model selects. errors: ValueError when the record of the releases is not readable
+    """
+    sentences: dict[str, None] = {}  # two pipelines may share a model: said once
+    records = Store(repository).read_all()
+    for pipeline in pipelines:
+        record = records.get(pipeline)
+        active = record.release(record.active) if record else None
+        for name in models_of(repository, [pipeline], target):
+            sentences |= dict.fromkeys(_missing(repository, name, target, pipeline, active))
+    return list(sentences)
+
+
+def _missing(
+    repository: Path, name: str, target: str, pipeline: str, active: Release | None
+) -> Iterator[str]:
+    config = configuration(repository, name, target)
+    filename = config.default_model_filename or DEFAULT_FILES.get(
+        config.backend or config.platform.split("_")[0]
+    )
+    folder = repository / name
+    released = active is not None and name in active.versions
+    versions = [str(active.versions[name])] if active and released else served_versions(folder, config)
+    if not versions:
+        yield f"{name}: expected a version folder such as {name}/1, found none; create it"
+    for version in versions:
+        wanted = folder / version / filename if filename else folder / version
+        if not wanted.exists():
+            path = wanted.relative_to(repository)
+            if active and released:
+                yield (
+                    f"{path} is missing, and release {active.number} of {pipeline} is live with it; put it "
+                    f"back, or move {Store(repository).path.name} away to serve the newest version folders"
+                )
+            else:
+                yield f"{path} is missing; {remedy(name, filename or '')}"
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> model_config_pb2.ModelConfig:

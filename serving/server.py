@@ -1,11 +1,12 @@
 """One `tritonserver`: the command that starts it, its ports, and how to know that it is ready."""
 
+import json
 import random
 import re
 import socket
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -66,17 +67,35 @@ class Options:
             raise ValueError("pipelines: expected at least one, got none; name an ensemble of the repository")
 
 
+def options_to_json(options: Options) -> str:
+    """Options as one argument of a command line."""
+    return json.dumps(asdict(options) | {"repository": str(options.repository)})
+
+
+def options_from_json(text: str) -> Options:
+    """The inverse of `options_to_json`."""
+    fields = json.loads(text)
+    changes = {
+        "repository": Path(fields["repository"]),
+        "pipelines": tuple(fields["pipelines"]),
+        "ports": Ports(**fields["ports"]),
+    }
+    return Options(**fields | changes)
+
+
 def command(options: Options, installation: Installation) -> list[str]:
-    """The command line of the server."""
+    """The command line of a server that starts empty; `serving.releases.keeper` loads its pipelines."""
     ports, host = options.ports, options.host
     return [
         str(installation.tritonserver),
         f"--model-repository={options.repository}",
         f"--backend-directory={installation.backend_directory}",
         "--model-control-mode=explicit",  # polling could read a version that is half written
-        *(f"--load-model={pipeline}" for pipeline in options.pipelines),
         f"--model-config-name={options.target}",
         "--disable-auto-complete-config",  # the committed configuration is the whole truth
+        # One new version that failed to load would else make the whole server "not ready" until it restarts,
+        # though all that is live answers: a probe of /v2/health/ready would take it out of service.
+        "--strict-readiness=false",
         f"--grpc-address={host}",
         f"--grpc-port={ports.grpc}",
         f"--http-address={host}",
@@ -150,21 +169,20 @@ def cause(text: str) -> str:
     ).removeprefix("TritonModelException: ")
 
 
-def wait_ready(
-    options: Options, timeout_s: float, check_alive: Callable[[], None], interval_s: float = 0.1
+def wait_answering(
+    options: Options, timeout_s: float, check_alive: Callable[[], None], interval_s: float = 0.05
 ) -> float:
-    """Wait until the server and every pipeline say over gRPC that they are ready; returns the seconds.
+    """Wait until the server answers over gRPC, which it does before it has loaded any model; returns seconds.
 
     check_alive: called before each look, raises when there is nothing left to wait for
-    errors:      TimeoutError that says what was not ready
+    errors:      TimeoutError that says where nobody answered
     """
     started = time.monotonic()
-    while waiting_for := not_ready(options):
+    while "the server" in not_ready(options):
         check_alive()
         if time.monotonic() - started > timeout_s:
-            raise TimeoutError(
-                f"server: expected it ready within {timeout_s:.0f} s, waiting for {', '.join(waiting_for)}"
-            )
+            where = f"{options.host}:{options.ports.grpc}"
+            raise TimeoutError(f"server: expected an answer on {where} within {timeout_s:.0f} s, got none")
         time.sleep(interval_s)
     return time.monotonic() - started
 
@@ -177,7 +195,7 @@ def not_ready(options: Options) -> Sequence[str]:
 
     try:
         with _connected(options) as client:
-            if not client.is_server_ready(client_timeout=ANSWER_S):
+            if not client.is_server_live(client_timeout=ANSWER_S):
                 return ["the server"]
             return [
                 name for name in options.pipelines if not client.is_model_ready(name, client_timeout=ANSWER_S)

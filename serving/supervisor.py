@@ -5,14 +5,15 @@ crash is an event to survive, not a surprise. Runs as a process of its own, whic
 """
 
 import argparse
-import json
+import contextlib
 import logging
 import os
 import signal
 import subprocess
 import sys
 import time
-from dataclasses import asdict, replace
+from concurrent.futures import ThreadPoolExecutor, wait
+from dataclasses import replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -21,8 +22,10 @@ from serving import state as states
 from serving.backend_processes import BackendProcesses
 from serving.embedded import Installation, install
 from serving.processes import adopt_orphans, reap, sweep
+from serving.releases.keeper import Keeper, bring_up
+from serving.releases.live import Unreachable
 from serving.required import models_of
-from serving.server import Options, Ports, command, failure, wait_ready
+from serving.server import Options, command, failure, options_from_json, wait_answering
 
 LIFELINE = Path(__file__).with_name("lifeline.py")
 LONGEST_BACKOFF_S = 30.0
@@ -118,15 +121,17 @@ class Supervisor:
     def _watch(self) -> str:
         """Sleep until the server dies, or is as good as dead; returns how."""
         backends = BackendProcesses(self._options)
-        while True:
-            try:
-                self._check_alive()
-            except Died as died:
-                return str(died).splitlines()[0]
-            if lost := backends.lost():
-                self._kill()
-                return f"{lost} died under tritonserver (pid {self._state.server_pid})"
-            time.sleep(POLL_S)
+        with contextlib.closing(Keeper(self._options)) as keeper:
+            while True:
+                try:
+                    self._check_alive()
+                except Died as died:
+                    return str(died).splitlines()[0]
+                if lost := backends.lost():
+                    self._kill()
+                    return f"{lost} died under tritonserver (pid {self._state.server_pid})"
+                keeper.look()
+                time.sleep(POLL_S)
 
     def _recover(self, crash: str, timeout_s: float) -> None:
         """Start again, at once after the first crash, ever more slowly when starts fail; one log line."""
@@ -169,9 +174,42 @@ class Supervisor:
                 start_new_session=True,  # Ctrl-C in our terminal is ours to turn into an orderly stop
             )
         self._note(phase=phase, server_pid=self._server.pid)
-        took_s = wait_ready(self._options, timeout_s, self._check_alive)
+        took_s = wait_answering(self._options, timeout_s, self._check_alive)
+        took_s += self._bring_up(timeout_s - took_s)
         self._note(phase="ready")
         return took_s
+
+    def _bring_up(self, timeout_s: float) -> float:
+        """Load what is to be live, in a thread: this one notices meanwhile what ends the waiting."""
+        started = time.monotonic()
+        with ThreadPoolExecutor(1) as pool:
+            loading = pool.submit(bring_up, self._options)
+            try:
+                while not wait([loading], POLL_S).done:
+                    self._check_alive()
+                    if time.monotonic() - started > timeout_s:
+                        raise TimeoutError(
+                            f"server: expected its models within {timeout_s:.0f} s; see {self._log}"
+                        )
+                loading.result()
+            except Unreachable as error:
+                self._await_exit()
+                raise Died(f"tritonserver (pid {self._state.server_pid}) stopped answering") from error
+            except (RuntimeError, ValueError) as error:
+                raise Died(
+                    f"tritonserver (pid {self._state.server_pid}) did not load its models\n{error}"
+                ) from error
+            finally:
+                if not loading.done():
+                    self._kill()  # which ends the call that the thread waits in
+        return time.monotonic() - started
+
+    def _await_exit(self, patience_s: float = 2.0) -> None:
+        """Raise Died as soon as a server that no longer answers has ended; return if it does not end."""
+        until = time.monotonic() + patience_s
+        while time.monotonic() < until:
+            self._check_alive()
+            time.sleep(POLL_S)
 
     def _check_alive(self) -> None:
         orphaned = self._owner is not None and os.getppid() != self._owner
@@ -239,22 +277,6 @@ def backoff_s(quick: int) -> float:
 def describe_exit(status: int) -> str:
     """How a process ended, from Popen's return code."""
     return f"was killed by {signal.Signals(-status).name}" if status < 0 else f"exited with {status}"
-
-
-def options_to_json(options: Options) -> str:
-    """Options as one argument of a command line."""
-    return json.dumps(asdict(options) | {"repository": str(options.repository)})
-
-
-def options_from_json(text: str) -> Options:
-    """The inverse of `options_to_json`."""
-    fields = json.loads(text)
-    changes = {
-        "repository": Path(fields["repository"]),
-        "pipelines": tuple(fields["pipelines"]),
-        "ports": Ports(**fields["ports"]),
-    }
-    return Options(**fields | changes)
 
 
 def supervise(options: Options, folder: Path, timeout_s: float = 180.0, owner: int | None = None) -> int:

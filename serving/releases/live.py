@@ -18,6 +18,14 @@ CANARY, REHEARSAL = "_canary", "_rehearsal"  # what follows the pipeline's name 
 LOAD_S = 600.0  # building the execution contexts of a large engine takes minutes
 LOOK_S = 30.0  # for a question that touches no model; a server at its limit answers it late
 THREADS = 8
+CHANNEL = [
+    # gRPC otherwise shares connections in a process, and with them the back-off after earlier refusals.
+    ("grpc.use_local_subchannel_pool", 1),
+    # A server that restarts answers 0.3 s after its start; by default gRPC looks again after 1 s, 1.6 s, ...
+    ("grpc.initial_reconnect_backoff_ms", 100),
+    ("grpc.min_reconnect_backoff_ms", 100),
+    ("grpc.max_reconnect_backoff_ms", 1000),
+]
 # Triton replaces the whole folder of a model by the files that come with a load request. An ensemble has
 # none, and under a name that has no folder it loads only with some: one byte in a version folder does.
 NO_FOLDER = {"file:1/none": b"x"}
@@ -60,8 +68,7 @@ class Live:
         self.url = url
         self.repository = repository
         self.target = target
-        # gRPC otherwise shares connections in a process, and with them the back-off after earlier refusals.
-        self._client = InferenceServerClient(url, channel_args=[("grpc.use_local_subchannel_pool", 1)])
+        self._client = InferenceServerClient(url, channel_args=CHANNEL)
         self._pool = ThreadPoolExecutor(THREADS)
         self._parsed: dict[str, tuple[object, ModelConfig]] = {}
 

@@ -14,7 +14,8 @@ from tritonclient.utils import InferenceServerException
 import serving
 from serving import control
 from serving.processes import belonging, regions, stubs, sweep
-from serving.supervisor import backoff_s, describe_exit, options_from_json, options_to_json
+from serving.server import options_from_json, options_to_json
+from serving.supervisor import backoff_s, describe_exit
 from tests.serving.small_models import write_config
 
 # gRPC shares connections in a process, and with them how long the last refusal says to wait.
