@@ -52,7 +52,7 @@ def write_repository(folder: Path) -> Path:
 
 
 def write_model(repository: Path, name: str, backend: str, sides: tuple[str, str]) -> None:
-    (repository / name / "1").mkdir(parents=True)
+    (repository / name / "1").mkdir(parents=True, exist_ok=True)
     text = MODEL.format(name=name, backend=backend, side_in=sides[0], side_out=sides[1])
     (repository / name / "config.pbtxt").write_text(text)
 

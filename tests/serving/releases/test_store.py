@@ -22,7 +22,9 @@ FIRST = Release(
     why="what the repository held",
     time="2026-01-02T03:04:05+00:00",
 )
-VERDICT = Check(False, "2026-01-02T03:05:05+00:00", ".releases/inspection/2/check.html", ("slow",), {"p50": 1})
+VERDICT = Check(
+    False, "2026-01-02T03:05:05+00:00", ".releases/inspection/2/check.html", ("slow",), {"p50": 1}
+)
 SECOND = replace(
     FIRST, number=2, state="rejected", members={"gate": Member(1), "head": Member(2)}, changed=("head",)
 )
@@ -66,9 +68,7 @@ def test_the_versions_come_in_the_order_of_the_steps():
 
 
 def test_an_unknown_release_is_told_with_those_there_are():
-    with pytest.raises(
-        LookupError, match=r"release: expected one of 1, 2, got 3; `release log` lists them"
-    ):
+    with pytest.raises(LookupError, match=r"release: expected one of 1, 2, got 3; `release log` lists them"):
         RECORD.with_release(SECOND).release(3)
 
 
