@@ -1,0 +1,294 @@
+"""Open-loop load: every request leaves when it is due, however the server fares.
+
+When a request is due is fixed beforehand, by a seeded Poisson process, and its latency counts from that
+moment on: a server that stalls cannot hide the queue that it causes (coordinated omission), and neither can a
+generator that is late, whose lag is part of the record. The generator is a process of its own, its messages
+are serialized before the first one leaves, and answers are read after the last one came.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import gc
+import multiprocessing
+import os
+import time
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from multiprocessing.connection import Connection
+from types import TracebackType
+from typing import Any
+
+import grpc
+import numpy as np
+from crossfuse import PIPELINES, canary_of, population
+from crossfuse._payloads import infer_request
+from numpy.typing import NDArray
+
+from benchmarks.recording import Recording, read_answer
+
+METHOD = "/inference.GRPCInferenceService/ModelInfer"
+OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_length", -1))
+OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)  # and its own back-off, in a process with others
+PRIORITY = -10  # of the generator, where the system allows it: it stands in for a client on another machine
+SPIN_S = 0.002  # asyncio rounds a sleep up to whole milliseconds; the last two are spent looking at the clock
+PATIENCE_S = 30.0  # after the last request was due; what has not come by then never will
+START_S = 60.0  # for the process to import gRPC and to connect on a busy machine
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """Which request is due when.
+
+    due_s: (requests,) seconds after the beginning, ascending
+    item:  (requests,) index of the message that leaves then
+    """
+
+    due_s: NDArray[np.float64]
+    item: NDArray[np.int64]
+
+    def __len__(self) -> int:
+        return len(self.due_s)
+
+    @property
+    def duration_s(self) -> float:
+        """When the last request is due."""
+        return float(self.due_s[-1]) if len(self) else 0.0
+
+
+def poisson(rate_hz: float, duration_s: float, items: int, seed: int) -> Schedule:
+    """Requests at random, independent moments, each with one of `items` messages, all equally probable.
+
+    raises: ValueError for a rate, a duration or a number of messages that is not above zero
+    """
+    if min(rate_hz, duration_s, items) <= 0:
+        raise ValueError(
+            f"schedule: expected a rate, a duration and messages above zero, got {rate_hz} Hz, "
+            f"{duration_s} s and {items}; the machine's limit is found by raising the rate"
+        )
+    draw = np.random.default_rng(seed)
+    expected = rate_hz * duration_s
+    gaps_s = draw.exponential(1.0 / rate_hz, int(expected + 10.0 * expected**0.5 + 20.0))
+    due_s = np.cumsum(gaps_s)
+    due_s = due_s[due_s < duration_s]
+    return Schedule(due_s, draw.integers(items, size=len(due_s)))
+
+
+@dataclass(frozen=True)
+class Load:
+    """All that the generator needs to know.
+
+    messages:  population -> serialized request of each item
+    is_canary: (requests,) bool, of the schedule's requests
+    outputs:   tensors whose values are kept of every answer, joined in this order
+    """
+
+    url: str
+    schedule: Schedule
+    messages: Mapping[str, Sequence[bytes]]
+    is_canary: NDArray[np.bool_]
+    outputs: tuple[str, ...]
+
+
+def load(
+    url: str,
+    schedule: Schedule,
+    payloads: Sequence[Mapping[str, Any]],
+    outputs: Sequence[str],
+    pipeline: str = "weld_inspection",
+    canary: float = 0.0,
+) -> Load:
+    """A load from payloads as `Client.infer` takes them.
+
+    canary: share of the requests that go to the pipeline's canary; the key of a request is
+    `request-<number>`, so equal schedules meet equal populations. A canary that is not there is an error.
+    """
+    chosen = [population(pipeline, f"request-{number}", canary) for number in range(len(schedule))]
+    tensors = [PIPELINES[pipeline].tensors(each) for each in payloads]
+    names = {"live": pipeline, "canary": canary_of(pipeline)}
+    messages = {
+        who: [infer_request(name, each).SerializeToString() for each in tensors]
+        for who, name in names.items()
+    }
+    return Load(url, schedule, messages, np.array(chosen) == "canary", tuple(outputs))
+
+
+class Traffic:
+    """A generator process: entered when it is connected, begun by `begin`, ended by its schedule.
+
+    with Traffic(load) as traffic:
+        began = traffic.begin()          # time.monotonic() of second 0 of the schedule
+        ...
+        recording = traffic.finish()
+    """
+
+    def __init__(self, load: Load) -> None:
+        self._load = load
+        spawn = multiprocessing.get_context("spawn")  # a fork would inherit gRPC's threads and break
+        self._ours, theirs = spawn.Pipe()
+        self._process = spawn.Process(target=_generate, args=(load, theirs), daemon=True)
+        self._theirs = theirs
+
+    def __enter__(self) -> Traffic:
+        self._process.start()
+        self._theirs.close()  # so that its death is the end of the file here
+        try:
+            self._receive("its connection", START_S)
+        except BaseException:
+            self._end()
+            raise
+        return self
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, trace: TracebackType | None
+    ) -> None:
+        self._end()
+
+    def begin(self, in_s: float = 0.1) -> float:
+        """Let second 0 of the schedule be in `in_s` seconds; returns it as time.monotonic()."""
+        began = time.monotonic() + in_s
+        self._ours.send(began)
+        return began
+
+    def finish(self) -> Recording:
+        """Wait for the last answer. raises: RuntimeError when the generator died."""
+        recording: Recording = self._receive("its recording", self._load.schedule.duration_s + 2 * PATIENCE_S)
+        self._process.join()
+        return recording
+
+    def _receive(self, what: str, wait_s: float) -> Any:
+        came: Any = None
+        if self._ours.poll(wait_s):
+            try:
+                came = self._ours.recv()
+            except EOFError:
+                came = None
+        if came is None or isinstance(came, str):
+            raise RuntimeError(
+                f"load generator: expected {what} within {wait_s:.0f} s, got {came or 'its end'}; "
+                f"is a server at {self._load.url}?"
+            )
+        return came
+
+    def _end(self) -> None:
+        self._ours.close()
+        if self._process.is_alive():
+            self._process.terminate()
+        self._process.join()
+
+
+def ask(url: str, messages: Sequence[bytes], outputs: Sequence[str]) -> NDArray[np.float32]:
+    """Send messages one after the other, for what they say and not for how long it takes.
+
+    returns: (messages, values); raises: RuntimeError with the server's sentence
+    """
+    with grpc.insecure_channel(url, options=(*OPTIONS, OWN_CONNECTION)) as channel:
+        call = channel.unary_unary(METHOD)
+        try:
+            return np.stack([read_answer(call(message), outputs) for message in messages])
+        except grpc.RpcError as error:
+            raise RuntimeError(
+                f"server {url}: expected answers, got {error.code().name}: {error.details()}"
+            ) from error
+
+
+def replay(load: Load) -> Recording:
+    """Carry a load out and wait for its end."""
+    with Traffic(load) as traffic:
+        traffic.begin()
+        return traffic.finish()
+
+
+@dataclass
+class _Sent:
+    """What came of one request, in time.monotonic() seconds."""
+
+    left_s: float = np.nan
+    came_s: float = np.nan
+    reply: bytes = b""
+    code: str = "UNANSWERED"
+    detail: str = ""
+
+
+def _generate(load: Load, parent: Connection) -> None:
+    """The generator process."""
+    with contextlib.suppress(PermissionError):
+        os.nice(PRIORITY)
+    try:
+        parent.send(asyncio.run(_drive(load, parent)))
+    except (EOFError, BrokenPipeError):  # whoever asked for it is gone
+        return
+
+
+async def _drive(load: Load, parent: Connection) -> Recording | str:
+    async with grpc.aio.insecure_channel(load.url, options=OPTIONS) as channel:
+        try:
+            await asyncio.wait_for(channel.channel_ready(), START_S / 2)
+        except TimeoutError:
+            return "no connection"
+        call = channel.unary_unary(METHOD)
+        parent.send(True)
+        began = parent.recv()
+        gc.collect()
+        gc.disable()  # a collection would be a pause in the middle of the measurement
+        sent = await _send_all(load, call, began)
+    return _recording(load, sent, began)
+
+
+async def _send_all(load: Load, call: Any, began: float) -> list[_Sent]:
+    sent = [_Sent() for _ in range(len(load.schedule))]
+    due_s, items = load.schedule.due_s.tolist(), load.schedule.item.tolist()
+    tasks = []
+    for number, one in enumerate(sent):
+        messages = load.messages["canary" if load.is_canary[number] else "live"]
+        await _until(began + due_s[number])
+        tasks.append(asyncio.create_task(_send(call, messages[items[number]], one)))
+    if tasks:
+        await asyncio.wait(tasks, timeout=PATIENCE_S)
+    return sent
+
+
+async def _until(moment: float) -> None:
+    while (left_s := moment - time.monotonic()) > 0:
+        await asyncio.sleep(left_s - SPIN_S if left_s > SPIN_S else 0)
+
+
+async def _send(call: Any, message: bytes, one: _Sent) -> None:
+    one.left_s = time.monotonic()
+    try:
+        one.reply = await call(message)
+        one.code = ""
+    except grpc.aio.AioRpcError as error:
+        one.code, one.detail = error.code().name, error.details() or ""
+    one.came_s = time.monotonic()
+
+
+def _answer(one: _Sent, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+    """What an answer says; one that lacks an output becomes an error of its request."""
+    if one.code:
+        return None
+    try:
+        return read_answer(one.reply, outputs)
+    except ValueError as error:
+        one.code, one.detail = "INCOMPLETE", str(error)
+        return None
+
+
+def _recording(load: Load, sent: Sequence[_Sent], began: float) -> Recording:
+    due_s = load.schedule.due_s
+    read = [_answer(one, load.outputs) for one in sent]
+    width = next((len(values) for values in read if values is not None), 0)
+    missing = np.full(width, np.nan, np.float32)
+    return Recording(
+        due_s=due_s,
+        lag_s=np.array([one.left_s for one in sent]) - began - due_s,
+        latency_s=np.array([one.came_s for one in sent]) - began - due_s,
+        item=load.schedule.item,
+        is_canary=load.is_canary,
+        code=np.array([one.code for one in sent], dtype=str),
+        detail=np.array([one.detail for one in sent], dtype=str),
+        answers=np.stack([missing if values is None else values for values in read])
+        if read
+        else np.zeros((0, 0), np.float32),
+    )
