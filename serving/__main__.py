@@ -4,6 +4,7 @@
     python -m serving status
     python -m serving logs [--follow]
     python -m serving stop
+    python -m serving release prepare|check|flip|watch|rollback|retire|status|log ... weld_inspection
 
 Progress goes to stderr, the result to stdout. Exit status: 0 done, 1 failed or not running, 2 mistyped,
 130 interrupted.
@@ -15,6 +16,7 @@ import time
 from pathlib import Path
 
 from serving import control, state
+from serving.releases import commands
 from serving.server import HOST, Ports, free_ports
 
 GRPC_PORT = 8001
@@ -39,7 +41,7 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = top.add_subparsers(required=True, metavar="start | status | logs | stop")
+    verbs = top.add_subparsers(required=True, metavar="start | status | logs | stop | release")
     for verb, summary in (
         (start, "start a supervised server, wait until it is ready, print its gRPC address"),
         (status, "print what is ready, and the restarts; 1 when no server runs"),
@@ -60,6 +62,7 @@ def parser() -> argparse.ArgumentParser:
         if verb is logs:
             command.add_argument("--lines", type=int, default=40, help="of each log (default: %(default)s)")
             command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    commands.add_to(verbs)
     return top
 
 

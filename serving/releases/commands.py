@@ -1,0 +1,318 @@
+"""Releases: a whole set of engines goes live at once, proven first, and comes back in milliseconds.
+
+    python -m serving release run      weld_inspection --from FOLDER --why "retrained on November's welds"
+
+which is these four, each of which can be repeated:
+
+    python -m serving release prepare  weld_inspection --from FOLDER
+    python -m serving release check    weld_inspection
+    python -m serving release flip     weld_inspection
+    python -m serving release watch    weld_inspection
+
+and at any time:
+
+    python -m serving release status | log | rollback | restore | retire  weld_inspection
+
+Progress and what comes next go to stderr, the result to stdout. Exit status: 0 done; 1 failed, rejected,
+rolled back, or somebody else is at work; 2 mistyped; 130 interrupted.
+"""
+
+from __future__ import annotations
+
+import argparse
+import difflib
+import json
+import shlex
+import sys
+from collections.abc import Callable
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+from serving import control, state
+from serving.releases.display import Lines
+from serving.releases.overview import log_text, next_step, status_text
+from serving.releases.sequence import BASELINE_S, GOLDEN, WATCH_S, Releases
+from serving.releases.store import whoami
+
+Verb = Callable[[Releases, argparse.Namespace], int]
+
+
+def add_to(verbs: Any) -> None:
+    """Add `release` and its verbs to the command line of `python -m serving`."""
+    summary = "put a whole set of engines live at once: prepare, check, flip, watch, rollback, retire ..."
+    release = verbs.add_parser(
+        "release",
+        help=summary,
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    steps = release.add_subparsers(required=True, metavar="VERB", title="verbs")
+    for name, (step, explanation, options) in VERBS.items():
+        command = steps.add_parser(name, help=explanation, description=explanation)
+        command.set_defaults(verb=run_verb, step=step)
+        command.add_argument("pipeline", metavar="PIPELINE", help="an ensemble such as weld_inspection")
+        for option in options:
+            option(command)
+        where = command.add_argument_group("where")
+        where.add_argument(
+            "--url", metavar="HOST:PORT", help="gRPC address (default: the supervised server's)"
+        )
+        where.add_argument("--repository", type=Path, metavar="FOLDER", help="that the server reads")
+        where.add_argument("--target", choices=("cpu", "gpu"), help="default: as recorded, else cpu")
+        where.add_argument("--metrics", metavar="URL", help="metrics page (default: the supervised server's)")
+        where.add_argument(
+            "--state",
+            type=Path,
+            default=state.STATE_FOLDER,
+            metavar="FOLDER",
+            help="folder of the supervised server's state (default: build/serving)",
+        )
+        where.add_argument("--by", default=whoami(), help="for the history (default: %(default)s)")
+
+
+def run_verb(typed: argparse.Namespace) -> int:
+    """Run one verb; the exit status."""
+    try:
+        releases = connect(typed)
+        return typed.step(releases, typed)
+    except (RuntimeError, ValueError, LookupError, OSError) as error:
+        text = error.args[0] if isinstance(error, LookupError) and error.args else error
+        print(f"release: {text}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print(
+            "release: interrupted; the next step undoes what was under way, "
+            f"`python -m serving release status {typed.pipeline}` shows what is live",
+            file=sys.stderr,
+        )
+        return 130
+
+
+def connect(typed: argparse.Namespace) -> Releases:
+    """The releases that the options mean; ValueError for a pipeline or a repository that cannot be."""
+    ours = control.address(typed.state)
+    served = Path(ours.state().repository) if ours else None
+    is_ours = ours is not None and typed.url in (None, ours.grpc)
+    repository = (typed.repository or (served if is_ours else None) or control.REPOSITORY).resolve()
+    if is_ours and repository != served:
+        raise ValueError(
+            f"{repository}: expected the repository of the server that runs, {served}; "
+            "say which server reads it with --url HOST:PORT, or leave --repository out"
+        )
+    refuse_unknown(repository, typed.pipeline)
+    return Releases(
+        typed.pipeline,
+        repository,
+        url=typed.url or (ours.grpc if ours else ""),
+        target=typed.target or "",
+        metrics_url=typed.metrics or (ours.metrics if ours and is_ours else None),
+        golden=getattr(typed, "golden", GOLDEN).resolve(),
+        by=typed.by,
+        embedded=is_ours or not typed.url,
+        display=Lines(),
+    )
+
+
+def refuse_unknown(repository: Path, pipeline: str) -> None:
+    """ValueError for a repository without models, or a pipeline that is not an ensemble of it."""
+    configs = {path.parent.name: path.read_text() for path in repository.glob("*/config.pbtxt")}
+    pipelines = sorted(name for name, text in configs.items() if 'platform: "ensemble"' in text)
+    if pipeline not in pipelines:
+        close = difflib.get_close_matches(pipeline, pipelines, n=1)
+        hint = f"did you mean {close[0]}?" if close else f"it has {', '.join(pipelines) or 'none'}"
+        raise ValueError(f"{pipeline}: expected a pipeline of {repository}, got another name; {hint}")
+
+
+def prepare(releases: Releases, typed: argparse.Namespace) -> int:
+    """Bring a set into the repository; prints its number."""
+    print(releases.prepare(typed.source, typed.why).number)
+    return say_next(releases, typed)
+
+
+def check(releases: Releases, typed: argparse.Namespace) -> int:
+    """Compare with the live one; prints the path of the report."""
+    release = releases.check(typed.number)
+    verdict = release.check
+    if verdict is None:
+        raise RuntimeError(f"release {release.number}: expected a verdict, got none; check again")
+    for fault in verdict.faults:
+        print(f"  {fault}", file=sys.stderr)
+    print(releases.repository / verdict.report)
+    say_next(releases, typed)
+    return 0 if verdict.passed else 1
+
+
+def flip(releases: Releases, typed: argparse.Namespace) -> int:
+    """Make a release live; prints its number."""
+    done = releases.flip(typed.number, why=typed.why, force=typed.force, baseline_s=typed.baseline_s)
+    print(done.record.active)
+    return say_next(releases, typed)
+
+
+def watch(releases: Releases, typed: argparse.Namespace) -> int:
+    """Watch the live release; prints the number of the one that is live at the end."""
+    done = releases.watch(typed.seconds)
+    print(done.record.active)
+    say_next(releases, typed)
+    return 0 if done.passed else 1
+
+
+def rollback(releases: Releases, typed: argparse.Namespace) -> int:
+    """Go back; prints the number of the release that is live then."""
+    print(releases.rollback(typed.why).record.active)
+    return say_next(releases, typed)
+
+
+def retire(releases: Releases, typed: argparse.Namespace) -> int:
+    """Unload what nobody needs; prints the numbers, one a line."""
+    for number in releases.retire(typed.numbers, delete=typed.delete):
+        print(number)
+    return say_next(releases, typed)
+
+
+def restore(releases: Releases, typed: argparse.Namespace) -> int:
+    """Make the server serve the active release; prints its number where there is a record."""
+    record = releases.restore()
+    if record is not None:
+        print(record.active)
+    return say_next(releases, typed)
+
+
+def status(releases: Releases, typed: argparse.Namespace) -> int:
+    """Print a table of the releases, and what the server does."""
+    now = releases.status()
+    print(json.dumps(now.to_json(), indent=2) if typed.json else status_text(now))
+    return say_next(releases, typed)
+
+
+def log(releases: Releases, typed: argparse.Namespace) -> int:
+    """Print the history, newest last."""
+    history = releases.log()
+    if typed.json:
+        print(json.dumps([asdict(event) for event in history], indent=2))
+    elif history:
+        print(log_text(history))
+    else:
+        print(f"release: nothing was ever released of {releases.pipeline}", file=sys.stderr)
+    return 0
+
+
+def run(releases: Releases, typed: argparse.Namespace) -> int:
+    """Prepare, check, flip and watch; prints the number of the release that is live then."""
+    releases.run(
+        typed.source, why=typed.why, force=typed.force, baseline_s=typed.baseline_s, seconds=typed.seconds
+    )
+    record = releases.store.read(releases.pipeline)
+    print(record.active if record else "")
+    return say_next(releases, typed)
+
+
+def say_next(releases: Releases, typed: argparse.Namespace) -> int:
+    """Say what to type next, with the options of where that were typed; 0."""
+    options = {"--url": typed.url, "--repository": typed.repository, "--metrics": typed.metrics}
+    if typed.state != state.STATE_FOLDER:
+        options["--state"] = typed.state
+    where = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value)
+    step = next_step(releases.pipeline, releases.store.read(releases.pipeline))
+    print(f"next: python -m serving release {step} {where}".rstrip(), file=sys.stderr)
+    return 0
+
+
+def _from(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--from",
+        dest="source",
+        type=Path,
+        required=True,
+        metavar="FOLDER",
+        help="engines as `python -m export PRESET --out FOLDER` writes them; one model or more",
+    )
+
+
+def _why(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--why", default="", metavar="TEXT", help="for the history")
+
+
+def _force(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--force", default="", metavar="REASON", help="go on without a passed check; the reason is recorded"
+    )
+
+
+def _number(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "number", nargs="?", type=_positive, metavar="NUMBER", help="default: the newest that waits"
+    )
+
+
+def _numbers(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "numbers",
+        nargs="*",
+        type=_positive,
+        metavar="NUMBER",
+        help="default: all but the live, the previous and those that wait",
+    )
+    command.add_argument("--delete", action="store_true", help="remove the files, too")
+
+
+def _golden(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--golden",
+        type=Path,
+        default=GOLDEN,
+        metavar="FOLDER",
+        help="golden sets, as `python -m export golden` writes them (default: build/golden)",
+    )
+
+
+def _baseline(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--baseline-s",
+        type=_seconds,
+        default=BASELINE_S,
+        metavar="SECONDS",
+        help="observe so long before, for `watch` to compare with (default: %(default).0f)",
+    )
+
+
+def _watching(command: argparse.ArgumentParser) -> None:
+    command.add_argument(
+        "--seconds", type=_seconds, default=WATCH_S, help="how long to watch (default: %(default).0f)"
+    )
+
+
+def _json(command: argparse.ArgumentParser) -> None:
+    command.add_argument("--json", action="store_true", help="for machines")
+
+
+def _positive(text: str) -> int:
+    if not text.isdecimal() or int(text) < 1:
+        raise argparse.ArgumentTypeError(f"expected the number of a release, such as 2, got {text}")
+    return int(text)
+
+
+def _seconds(text: str) -> float:
+    try:
+        value = float(text)
+    except ValueError:
+        value = -1.0
+    if not 0 <= value < float("inf"):
+        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
+    return value
+
+
+# verb -> what it runs, its explanation, its options
+VERBS: dict[str, tuple[Verb, str, tuple[Callable[[argparse.ArgumentParser], None], ...]]] = {
+    "prepare": (prepare, "verify a set and bring it into the repository", (_from, _why)),
+    "check": (check, "load a set beside the live one and compare them", (_number, _golden)),
+    "flip": (flip, "make a set live at once", (_number, _baseline, _why, _force)),
+    "watch": (watch, "compare with the period before the flip; go back on a breach", (_watching, _golden)),
+    "rollback": (rollback, "make the set before live again at once", (_why,)),
+    "retire": (retire, "unload, and if asked delete, what nobody needs", (_numbers,)),
+    "restore": (restore, "make the server answer from the set that is live by the record", ()),
+    "status": (status, "what is live, by the record and really; what comes next", (_json,)),
+    "log": (log, "who did what when, and why", (_json,)),
+    "run": (run, "prepare, check, flip, watch", (_from, _golden, _baseline, _watching, _why, _force)),
+}
