@@ -1,7 +1,6 @@
 """What a new set may cost: one table of numbers per pipeline, each with its reason.
 
-`release check` compares a set with the live one by the first part, `release watch` a period with the one before
-by the second.
+`release check` compares a set with the live one by these.
 """
 
 from __future__ import annotations
@@ -41,9 +40,7 @@ class Budget:
     def __post_init__(self) -> None:
         for name in ("median_ratio", "p95_ratio", "watch_ratio"):
             if getattr(self, name) <= 1:
-                raise ValueError(
-                    f"{name}: expected above 1, got {getattr(self, name)}: a set equal to the live one would fail"
-                )
+                raise ValueError(f"{name}: expected above 1, else equal sets fail, got {getattr(self, name)}")
         for name in ("error_rise", "degraded_rise"):
             if not 0 < getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected a share between 0 and 1, got {getattr(self, name)}")

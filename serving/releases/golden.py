@@ -1,4 +1,4 @@
-"""Read a golden set as `python -m export golden` writes it: requests with known truth and expected answers."""
+"""Read a golden set as `python -m export golden` writes it: requests and their right answers."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ DIGITS = 16  # of the weights' sha256 in the name of a file of expected answers
 
 @dataclass(frozen=True)
 class Item:
-    """One request. label: index of its true class; complete: all modalities whole, so the class must be right.
+    """One request. label: index of its true class; complete: all of it whole, so the class must be right.
 
     damage: the modality whose file is broken on purpose, else empty
     """

@@ -1,0 +1,178 @@
+"""Prove a prepared set beside the live one: load it as canary, ask both the same, say what differs.
+
+The live pipeline is only read. What comes out is a verdict in the record, a page for people and its numbers.
+"""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from serving.releases import findings, replay, residents
+from serving.releases import golden as goldens
+from serving.releases import record as records
+from serving.releases.findings import Compared, Finding
+from serving.releases.live import CANARY, Live, Refused
+from serving.releases.record import Pipeline, Release
+from serving.releases.replay import Asker, Progress, Silent
+from serving.releases.store import Store
+
+if TYPE_CHECKING:
+    from export.budgets import Budget
+    from serving.releases.golden import Golden
+
+CHECKABLE = ("prepared", "checked", "rejected")
+
+
+def check(
+    store: Store,
+    live: Live,
+    pipeline: str,
+    number: int,
+    *,
+    golden: Path,
+    by: str,
+    progress: Progress = lambda what, done, total: None,
+) -> Pipeline:
+    """Compare release `number` with the live one; the record afterwards, with the verdict in the release.
+
+    A set that passed stays loaded under the canary's name; one that did not is unloaded.
+    golden: folder of golden sets, see `python -m export golden`
+    errors: LookupError for an unknown number; ValueError for a golden set that cannot be used; RuntimeError
+            for a release that cannot be checked, or a server that does not answer
+    """
+    record = residents.known(store.read_all(), pipeline)
+    release = _checkable(record, number)
+    items = goldens.read(golden, pipeline)
+    budget = _budget(pipeline)
+    _refuse_other_names(live, pipeline, items)
+    started = time.perf_counter()
+    passed = False
+    try:
+        compared, found = _try(live, pipeline, record, release, (items, budget), progress)
+        seconds = time.perf_counter() - started
+        record = _conclude(store, pipeline, record, release, (compared, found, by, seconds))
+        passed = all(one.passed for one in found)
+    finally:
+        if not passed:
+            live.unpin(pipeline + CANARY)
+            residents.trim(store, live, pipeline)
+    return record
+
+
+def _checkable(record: Pipeline, number: int) -> Release:
+    release = record.release(number)
+    if number == record.active:
+        raise RuntimeError(f"release {number}: expected one to compare with the live one, it is the live one")
+    if release.state not in CHECKABLE:
+        raise RuntimeError(
+            f"release {number}: expected one that waits to go live, it is {release.state}; prepare its "
+            "engines again"
+        )
+    return release
+
+
+def _budget(pipeline: str) -> Budget:
+    from export.budgets import BUDGETS
+
+    if pipeline not in BUDGETS:
+        raise ValueError(
+            f"{pipeline}: expected a budget, there are some for {', '.join(BUDGETS)}; add one to "
+            "export/budgets.py"
+        )
+    return BUDGETS[pipeline]
+
+
+def _refuse_other_names(live: Live, pipeline: str, golden: Golden) -> None:
+    """ValueError when the set's labels count in another order than the pipeline's classes."""
+    from serving.required import configuration
+
+    parameters = configuration(live.repository, pipeline, live.target).parameters
+    served = tuple(parameters["class_names"].string_value.split(",")) if "class_names" in parameters else ()
+    if served and served != golden.class_names:
+        raise ValueError(
+            f"{golden.folder}: expected the classes of {pipeline} in their order ({', '.join(served)}), got "
+            f"{', '.join(golden.class_names)}; make the golden set again"
+        )
+
+
+def _try(
+    live: Live,
+    pipeline: str,
+    record: Pipeline,
+    release: Release,
+    against: tuple[Golden, Budget],
+    progress: Progress,
+) -> tuple[Compared | None, list[Finding]]:
+    """Load the set and ask both; nothing to compare when it does not load or does not answer."""
+    golden, budget = against
+    active = record.release(record.active)
+    progress("load", 0, 1)
+    try:
+        residents.refresh(live, active.versions, release.versions)
+        live.pin(pipeline, release.versions, pipeline + CANARY)
+    except Refused as error:
+        text = f"loads: expected the server to take the set, got: {error}; export it again"
+        return None, [Finding("loads", False, text)]
+    progress("load", 1, 1)
+    loads = Finding("loads", True, "the server takes the set, as it will at the flip")
+    try:
+        with Asker(live.url) as asker:
+            names = (pipeline, pipeline + CANARY)
+            old, new = replay.replay(asker.ask, names, golden.requests(), progress=progress)
+    except Silent as error:
+        return None, [loads, Finding("answers", False, f"answers: {error}")]
+    compared = Compared(
+        golden, budget, old, new, golden.expected(weights_of(release)), golden.expected(weights_of(active))
+    )
+    return compared, [loads, *findings.judge(compared)]
+
+
+def weights_of(release: Release) -> str:
+    """sha256 of the weights that all engines of a release were made from; empty when there are several."""
+    made = {member.weights_sha256 for member in release.members.values() if member.weights_sha256}
+    return made.pop() if len(made) == 1 else ""
+
+
+def _conclude(
+    store: Store,
+    pipeline: str,
+    record: Pipeline,
+    release: Release,
+    outcome: tuple[Compared | None, list[Finding], str, float],
+) -> Pipeline:
+    """Write page and numbers, then the verdict into the record."""
+    from serving.releases import report
+
+    compared, found, by, seconds = outcome
+    passed = all(one.passed for one in found)
+    folder = store.folder / pipeline / str(release.number)
+    subject = report.Subject(pipeline, release, record.release(record.active), by, records.now(), seconds)
+    page = report.write(folder, subject, found, compared)
+    figures = _figures(compared, found) | {"seconds": round(seconds, 1)}
+    verdict = records.Check(
+        passed,
+        subject.time,
+        page.relative_to(store.repository).as_posix(),
+        tuple(one.text for one in found if not one.passed),
+        figures,
+    )
+    changed = replace(release, state="checked" if passed else "rejected", check=verdict)
+    text = "passed" if passed else "; ".join(verdict.faults)
+    record = record.with_release(changed).with_event("check", release.number, by, text, figures)
+    return store.write(pipeline, record)
+
+
+def _figures(compared: Compared | None, found: list[Finding]) -> dict[str, float]:
+    """Metrics of both, latency ratios: what `release log` and a dashboard show."""
+    if compared is None or not compared.both:
+        return {}
+    figures: dict[str, float] = {"items": len(compared.golden.items)}
+    for name, (old, new) in findings.metrics(compared).items():
+        figures |= {f"{name}_live": round(old, 4), name: round(new, 4)}
+    for one in found:
+        if one.name.startswith("latency"):
+            figures[one.name.replace(", ", "_") + "_ratio"] = round(one.value, 3)
+    return figures
