@@ -4,6 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from serving.releases.record import Member, Pipeline, Release, now
+from serving.releases.store import Store
 from serving.required import missing_files, models_of
 
 ENSEMBLE = """\
@@ -106,3 +108,18 @@ def test_a_configuration_that_does_not_parse_is_named(repository):
     (repository / "weld_gate" / "config.pbtxt").write_text("nonsense {")
     with pytest.raises(ValueError, match=r"weld_gate/config\.pbtxt: expected a Triton model configuration"):
         models_of(repository, ["weld_gate"])
+
+
+def test_of_a_pipeline_with_releases_the_active_versions_count_not_the_newest(repository):
+    for version in ("2", "3"):
+        (repository / "weld_small_fusion" / version).mkdir()
+    members = {"weld_gate": Member(1), "weld_small_fusion": Member(1), "weld_small_preprocess": Member(1)}
+    release = Release(4, "released", members, (), "", "", "", now())
+    store = Store(repository)
+    store.write("pipeline", Pipeline("cpu", 4, None, {4: release}, {}))
+    assert missing_files(repository, ["pipeline"]) == []
+    (repository / "weld_small_fusion" / "1" / "model.onnx").unlink()
+    assert missing_files(repository, ["pipeline"]) == [
+        "weld_small_fusion/1/model.onnx is missing, and release 4 of pipeline is live with it; put it back, "
+        "or move releases.json away to serve the newest version folders"
+    ]
