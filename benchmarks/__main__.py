@@ -1,6 +1,6 @@
-"""python -m benchmarks stages: measure a server, write one JSON, print its path.
+"""python -m benchmarks VERB: measure a server, write one JSON, print its path.
 
-Exit status: 0 done, 1 failed, 2 mistyped.
+Exit status: 0 done, 1 failed or a promise was not kept, 2 mistyped.
 """
 
 from __future__ import annotations
@@ -17,38 +17,105 @@ import serving
 from benchmarks import record, stages
 
 BUILD = Path("build/benchmarks")
+QUICK = {"flips": 4, "steady_s": 3.0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one measurement."""
-    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=__doc__.split(":")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="verb")
+    parser = make_parser()
+    chosen = parser.parse_args(arguments)
+    if chosen.verb == "swap":
+        _check_swap(parser, chosen)
+    elif chosen.requests < 1:
+        parser.error(f"--requests: expected at least 1, got {chosen.requests}")
+    try:
+        path, faults = {"stages": run_stages, "swap": run_swap}[chosen.verb](chosen)
+    except (OSError, ValueError, RuntimeError, LookupError, CrossfuseError) as error:
+        _say(f"benchmarks {chosen.verb}: {error}")
+        return 1
+    for fault in faults:
+        _say(f"benchmarks {chosen.verb}: {fault}")
+    print(path)
+    return 1 if faults else 0
+
+
+def make_parser() -> argparse.ArgumentParser:
+    """Every measurement and its arguments."""
+    parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split(":")[0])
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap")
     verb = verbs.add_parser("stages", help="where the time of one request goes", description=stages.__doc__)
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--welds", type=Path, help="folder of weld runs (default: twelve simulated ones)")
     verb.add_argument("--requests", type=int, default=100, help="default: %(default)s")
     verb.add_argument("--seed", type=int, default=7, help="of the simulated runs (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=BUILD / "stages.json", help="default: %(default)s")
-    chosen = parser.parse_args(arguments)
-    if chosen.requests < 1:
-        parser.error(f"--requests: expected at least 1, got {chosen.requests}")
-    try:
-        print(run(chosen))
-    except (OSError, ValueError, RuntimeError, CrossfuseError) as error:
-        print(f"benchmarks {chosen.verb}: {error}", file=sys.stderr)
-        return 1
-    return 0
+    _add_swap(verbs)
+    return parser
 
 
-def run(chosen: argparse.Namespace) -> Path:
+def _add_swap(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser(
+        "swap",
+        help="flip and roll back a set of models under traffic, and look at every answer",
+        description="Flip and roll back a set of at least three models under open-loop traffic. Fails unless "
+        "there are no errors, no answer from a mixture of sets, a median below 50 ms and no latency above "
+        "twice the steady p99.",
+    )
+    verb.add_argument("--flips", type=int, metavar="N", help="and as many rollbacks (default: 50)")
+    verb.add_argument(
+        "--every-s", type=float, default=0.7, help="from one to the next (default: %(default)s)"
+    )
+    verb.add_argument("--steady-s", type=float, help="of plain traffic before and after (default: 30)")
+    verb.add_argument("--rate", type=float, metavar="HZ", help="default: 40 %% of what the server can do")
+    verb.add_argument("--set", type=Path, metavar="DIR", help="engines to flip to (default: some are made)")
+    verb.add_argument("--url", help="a running server of yours, with --repository (default: start one)")
+    verb.add_argument("--repository", type=Path, metavar="DIR", help="what that server reads; it is changed")
+    verb.add_argument("--quick", action="store_true", help="4 flips, and only the answers are judged")
+    verb.add_argument("--naive", action="store_true", help="also reload the models one after another")
+    verb.add_argument("--seed", type=int, default=7, help="of welds, noise, requests (default: %(default)s)")
+    verb.add_argument("--out", type=Path, default=BUILD / "swap.json", help="default: %(default)s")
+
+
+def _check_swap(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
+    for name in ("flips", "every_s", "steady_s", "rate"):
+        value = getattr(chosen, name)
+        if value is not None and value <= 0:
+            parser.error(f"--{name.replace('_', '-')}: expected a number above 0, got {value}")
+    if (chosen.url is None) != (chosen.repository is None):
+        parser.error("--url and --repository: expected both or neither, got one; a release changes both")
+
+
+def run_stages(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     """Measure against the given server or against one of our own; returns the result's path."""
     facts = record.circumstances(chosen.seed)
     requests = stages.welds(chosen.welds, chosen.seed, BUILD)
     with ExitStack() as own:
         url = chosen.url or own.enter_context(serving.running()).grpc
         result = stages.measure(url, requests, chosen.requests)
-    print(stages.table(result), file=sys.stderr)
-    return record.write(chosen.out, facts | {"result": result})
+    _say(stages.table(result))
+    return record.write(chosen.out, facts | {"result": result}), []
+
+
+def run_swap(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Measure, write JSON, every request (.npz) and the picture; returns the path and the broken promises."""
+    from benchmarks import swap, swap_picture  # here: a second of imports that `stages` need not pay
+    from benchmarks.flips import Plan
+
+    facts = record.circumstances(chosen.seed)
+    asked = {name: value for name in ("flips", "steady_s") if (value := getattr(chosen, name)) is not None}
+    plan = Plan(**(QUICK if chosen.quick else {}) | asked | {"every_s": chosen.every_s, "seed": chosen.seed})
+    server = (chosen.url, chosen.repository.resolve()) if chosen.url else None
+    work = BUILD / "swap"
+    outcome = swap.run(swap.Request(work, plan, chosen.set, server, chosen.rate, chosen.naive))
+    faults = swap.faults(outcome.result, answers_only=chosen.quick)
+    _say(swap.table(outcome.result))
+    outcome.recorded.save(chosen.out.with_suffix(".npz"), labels=outcome.labels)
+    swap_picture.draw(outcome, chosen.out.with_suffix(".png"))
+    return record.write(chosen.out, facts | {"faults": faults, "result": outcome.result}), faults
+
+
+def _say(text: str) -> None:
+    print(text, file=sys.stderr)
 
 
 if __name__ == "__main__":

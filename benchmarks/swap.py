@@ -6,153 +6,86 @@ each answer compared with what either set, and each mixture, answers to the same
 
 from __future__ import annotations
 
-import sys
-import time
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import ExitStack, contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 from numpy.typing import NDArray
-from tqdm import tqdm
 
-import serving
-from benchmarks import open_loop, recording, stages, two_sets
+from benchmarks import flips, one_by_one, recording, stages, two_sets
+from benchmarks.flips import Change, Plan
 from benchmarks.recording import Recording
-from benchmarks.two_sets import NEW, OLD, OUTPUTS, PIPELINE, TwoSets
-from serving.control import REPOSITORY
-from serving.releases import prepare, switch
-from serving.releases.live import Live
-from serving.releases.store import Store, whoami
+from benchmarks.two_sets import NEW, OLD, PIPELINE
+from serving.releases.sequence import Releases
 
-CALIBRATION = 48  # requests at once: what the server then does per second is all that it can do
-SHARE_OF_CAPACITY = 0.4
 NEAR_S = 0.3  # a request in flight this close to a change counts as met by it
-MAX_CONTROL_MS, MAX_RATIO = 50.0, 2.0
-WHY = "benchmark of the flip itself; the sets are made to differ"
+MAX_CHANGE_MS, MAX_RATIO = 50.0, 2.0
+VERBS = ("flip", "rollback")
 
 
 @dataclass(frozen=True)
-class Plan:
-    """How long, how often, how much.
+class Request:
+    """What the command line asks for.
 
-    flips:   and as many rollbacks; every_s: from one change to the next; steady_s: before and after them
-    rate_hz: None for SHARE_OF_CAPACITY of what the machine can do
+    candidate: folder of the set to flip to; None: one is made
+    server:    where an own server answers and the repository it reads; None: one is started on a copy
+    rate_hz:   None for SHARE_OF_CAPACITY of what the machine can do
+    naive:     also reload the models one after another, on a second server
     """
 
-    flips: int = 50
-    every_s: float = 0.7
-    steady_s: float = 30.0
+    work: Path
+    plan: Plan
+    candidate: Path | None = None
+    server: tuple[str, Path] | None = None
     rate_hz: float | None = None
-    seed: int = 7
-
-    @property
-    def duration_s(self) -> float:
-        """Of the whole schedule."""
-        return 2 * self.steady_s + 2 * self.flips * self.every_s
+    naive: bool = False
 
 
 @dataclass(frozen=True)
-class Change:
-    """A flip or a rollback: between which seconds of the schedule, and how long by its own account."""
+class Outcome:
+    """All that came of it, ready to be judged, written and drawn."""
 
-    verb: str
-    begin_s: float
-    end_s: float
-    control_ms: float
-    whole_ms: float
-
-
-@dataclass(frozen=True)
-class Stage:
-    """Where it happens: a server, its repository, the set that waits in it, and the welds that are sent."""
-
-    live: Live
-    store: Store
-    sets: TwoSets
-    number: int
-    payloads: Sequence[Mapping[str, Any]]
-
-    def load(self, schedule: open_loop.Schedule, canary: float = 0.0) -> open_loop.Load:
-        """Requests for this server."""
-        return open_loop.load(self.live.url, schedule, self.payloads, OUTPUTS, PIPELINE, canary)
+    result: dict[str, Any]
+    recorded: Recording
+    labels: NDArray[np.str_]
+    changes: Sequence[Change]
+    naive: tuple[Recording, NDArray[np.str_], Sequence[one_by_one.Window]] | None = None
 
 
-@contextmanager
-def staged(work: Path, candidate: Path | None, seed: int) -> Iterator[Stage]:
-    """A server of our own on a copy of the repository, with both sets resident and the old one live."""
-    source = candidate or two_sets.make_candidate(work, seed)
-    repository = two_sets.copy_repository(REPOSITORY, work / "repository").resolve()
-    payloads = stages.welds(None, seed, work.parent)
-    store = Store(repository)
+def run(request: Request) -> Outcome:
+    """Prepare, tell apart, calibrate, measure; the server that was started is gone afterwards."""
+    plan = request.plan
     with ExitStack() as own:
-        server = own.enter_context(serving.running([PIPELINE], repository))
-        live = own.enter_context(Live(server.grpc, repository))
-        with store.locked("prepare"):
-            record = prepare.prepare(store, PIPELINE, source, target=live.target, by=whoami(), why=WHY)
-        sets = TwoSets(record.release(record.active).versions, record.newest.versions)
-        switch.refresh(live, sets.old, sets.new)
-        yield Stage(live, store, sets, record.newest.number, payloads)
-
-
-def measure(stage: Stage, plan: Plan) -> tuple[Recording, NDArray[np.str_], list[Change], dict[str, Any]]:
-    """Carry the plan out.
-
-    returns: every request, the set that answered each, every change, and the facts found beforehand
-    """
-    with stage.store.locked("flip"):  # the combinations are asked under the canary's name
-        answers = two_sets.references(stage.live, stage.sets, stage.load(_nothing(), 1.0).messages["canary"])
-    margin = two_sets.margin(answers)
-    capacity_hz = capacity(stage)
-    plan = replace(plan, rate_hz=plan.rate_hz or SHARE_OF_CAPACITY * capacity_hz)
-    assert plan.rate_hz is not None
-    schedule = open_loop.poisson(plan.rate_hz, plan.duration_s, len(stage.payloads), plan.seed)
-    with open_loop.Traffic(stage.load(schedule)) as traffic:
-        changes = list(_changes(stage, plan, traffic.begin()))
-        recorded = traffic.finish()
+        if request.server is None:
+            stage = own.enter_context(flips.staged(request.work, request.candidate, plan.seed))
+        else:
+            url, repository = request.server
+            source = request.candidate or two_sets.make_candidate(request.work, plan.seed)
+            payloads = stages.welds(None, plan.seed, request.work.parent)
+            stage = flips.arrange(Releases(PIPELINE, repository, url), source, payloads)
+        answers = flips.told_apart(stage)
+        facts: dict[str, Any] = {
+            "changed_models": list(stage.sets.changed),
+            "combinations_told_apart": len(answers),
+            "least_distance": two_sets.margin(answers),
+            "tolerance": two_sets.TOLERANCE,
+            "plan": asdict(plan),
+        }
+        capacity_hz = flips.capacity(stage)
+        rate_hz = request.rate_hz or flips.SHARE_OF_CAPACITY * capacity_hz
+        recorded, changes = flips.measure(stage, plan, rate_hz)
     labels = recording.classify(recorded, answers, two_sets.TOLERANCE)
-    facts = {
-        "changed_models": list(stage.sets.changed),
-        "combinations_told_apart": len(answers),
-        "least_distance": margin,
-        "tolerance": two_sets.TOLERANCE,
-        "capacity_hz": round(capacity_hz, 2),
-        "plan": asdict(plan),
-    }
-    return recorded, labels, changes, facts
-
-
-def capacity(stage: Stage) -> float:
-    """Requests per second that the server does when all it could want is there at once."""
-    items = np.arange(CALIBRATION) % len(stage.payloads)
-    burst = open_loop.replay(stage.load(open_loop.Schedule(np.zeros(CALIBRATION), items)))
-    if not burst.answered.all():
-        raise RuntimeError(f"calibration: expected answers, got {recording.summary(burst)['error_texts']}")
-    return CALIBRATION / float(burst.latency_s.max())
-
-
-def _nothing() -> open_loop.Schedule:
-    return open_loop.Schedule(np.zeros(0), np.zeros(0, np.int64))
-
-
-def _changes(stage: Stage, plan: Plan, began: float) -> Iterator[Change]:
-    """Flip and roll back in turn, each when it is due."""
-    verbs = ["flip", "rollback"] * plan.flips
-    for index, verb in enumerate(tqdm(verbs, desc="swap", unit="change", file=sys.stderr)):
-        time.sleep(max(0.0, began + plan.steady_s + index * plan.every_s - time.monotonic()))
-        begin_s = time.monotonic() - began
-        done = _change(stage, verb)
-        yield Change(verb, begin_s, time.monotonic() - began, done.control_ms, done.whole_ms)
-
-
-def _change(stage: Stage, verb: str) -> switch.Switched:
-    store, live, who = stage.store, stage.live, whoami()
-    with store.locked(verb):
-        if verb == "flip":
-            return switch.flip(store, live, PIPELINE, stage.number, by=who, why=WHY, force=WHY)
-        return switch.rollback(store, live, PIPELINE, by=who, why=WHY)
+    facts |= {"capacity_hz": round(capacity_hz, 2), "share_of_capacity": round(rate_hz / capacity_hz, 2)}
+    result = facts | figures(recorded, labels, changes, plan)
+    if not request.naive:
+        return Outcome(result, recorded, labels, changes)
+    engines = one_by_one.engines_of(stage.releases.repository, stage.sets)
+    reloads = one_by_one.Reloads(rate_hz=rate_hz, seed=plan.seed)
+    naive = one_by_one.measure(request.work, engines, stage.payloads, answers, reloads)
+    return Outcome(result | {"one_by_one": one_by_one.figures(*naive)}, recorded, labels, changes, naive)
 
 
 def figures(
@@ -172,7 +105,7 @@ def figures(
             "requests_met": int(met.sum()),
             "latency_ms": during,
             "worst_to_steady_p99": round(during["max"] / steady["p99"], 3),
-            **{verb: _times(changes, verb) for verb in ("flip", "rollback")},
+            **{verb: _times(changes, verb) for verb in VERBS},
         },
     }
 
@@ -189,7 +122,7 @@ def near(recorded: Recording, changes: Sequence[Change]) -> NDArray[np.bool_]:
 def _times(changes: Sequence[Change], verb: str) -> dict[str, Any]:
     chosen = [change for change in changes if change.verb == verb]
     found: dict[str, Any] = {"count": len(chosen)}
-    for name in ("control_ms", "whole_ms"):
+    for name in ("control_ms", "whole_ms", "call_ms"):
         values = [getattr(change, name) for change in chosen]
         found[name] = {"median": round(float(np.median(values)), 2), "max": round(max(values), 2)}
     return found
@@ -218,11 +151,11 @@ def faults(result: Mapping[str, Any], answers_only: bool = False) -> list[str]:
         ),
         *(
             (
-                changes[verb]["whole_ms"]["median"] <= MAX_CONTROL_MS,
-                f"{verb}: expected a median of at most {MAX_CONTROL_MS:g} ms, "
+                changes[verb]["whole_ms"]["median"] <= MAX_CHANGE_MS,
+                f"{verb}: expected a median of at most {MAX_CHANGE_MS:g} ms, "
                 f"got {changes[verb]['whole_ms']['median']} ms",
             )
-            for verb in ("flip", "rollback")
+            for verb in VERBS
         ),
     ]
     return [sentence for kept, sentence in [*promises, *([] if answers_only else slow)] if not kept]
@@ -234,7 +167,7 @@ def table(result: Mapping[str, Any]) -> str:
     times = [
         f"{one['count']} {verb}s: {one['control_ms']['median']} ms for the call that changes it, "
         f"{one['whole_ms']['median']} ms in all (median; max {one['whole_ms']['max']})"
-        for verb, one in ((verb, changes[verb]) for verb in ("flip", "rollback"))
+        for verb, one in ((verb, changes[verb]) for verb in VERBS)
     ]
     sets = ", ".join(f"{count} {name}" for name, count in sorted(result["sets"].items()))
     return "\n".join(
