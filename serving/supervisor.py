@@ -120,8 +120,8 @@ class Supervisor:
 
     def _watch(self) -> str:
         """Sleep until the server dies, or is as good as dead; returns how."""
-        backends = BackendProcesses(self._options)
         with contextlib.closing(Keeper(self._options)) as keeper:
+            backends = BackendProcesses(self._options, keeper.can_spare)
             while True:
                 try:
                     self._check_alive()

@@ -7,6 +7,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 
+from serving.processes import Stub
 from serving.releases.live import Live, Unreachable
 from serving.releases.record import Pipeline
 from serving.releases.residents import restore
@@ -64,6 +65,20 @@ class Keeper:
         if time.monotonic() >= self._next:
             self._next = time.monotonic() + LOOK_EVERY_S
             self._look = self._pool.submit(self.keep)
+
+    def can_spare(self, stub: Stub) -> bool:
+        """Whether a backend process is only a candidate's: neither an active nor a previous release uses it.
+
+        A set that crashes while it is checked fails its check; a restart would take the live set with it.
+        """
+        try:
+            records = self._store.read_all().values()
+        except (ValueError, OSError):
+            return False
+        numbers = [(one, n) for one in records for n in (one.active, one.previous) if n is not None]
+        needed = [one.release(n).versions for one, n in numbers]
+        released = any(stub.model in versions for versions in needed)
+        return released and all(str(versions.get(stub.model)) != stub.version for versions in needed)
 
     def close(self) -> None:
         """Stop looking, without waiting for a look under way."""

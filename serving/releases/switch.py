@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
 from serving.releases.live import REHEARSAL, Live, Unreachable
@@ -122,8 +123,6 @@ class _Switch:
         self._live.pinned(self._pipeline)  # nobody there: said before anything is written
         number = release.number
         try:
-            pending = Pending(self._verb, number, self._by, now())
-            self._store.write(self._pipeline, replace(record, pending=pending))
             control_ms = self._bring(record, release)
             done = self._store.write(self._pipeline, self._done(record, release, previous, control_ms))
         except BaseException as error:  # Ctrl-C as well: never the new set live and the old one on record
@@ -136,15 +135,22 @@ class _Switch:
         return Switched(done, text, control_ms, whole_ms)
 
     def _bring(self, record: Pipeline, release: Release) -> float:
-        """Try the new pins under another name, then load them under the live one; returns the latter's ms."""
+        """Try the new pins under another name, then load them under the live one; returns the latter's ms.
+
+        That a change began is written down meanwhile: trying changes no answer, and a disk takes 5 ms.
+        """
         live, versions = self._live, release.versions
         if any(live.is_ensemble(model) for model in versions) or not live.is_ensemble(self._pipeline):
             raise RuntimeError(
                 f"{self._pipeline}: expected an ensemble of plain models, which changes in one step; "
                 "release the models under names of their own instead"
             )
-        refresh(live, record.release(record.active).versions, versions)
-        live.pin(self._pipeline, versions, self._pipeline + REHEARSAL)
+        pending = Pending(self._verb, release.number, self._by, now())
+        with ThreadPoolExecutor(1) as pool:
+            noted = pool.submit(self._store.write, self._pipeline, replace(record, pending=pending))
+            refresh(live, record.release(record.active).versions, versions)
+            live.pin(self._pipeline, versions, self._pipeline + REHEARSAL)
+            noted.result()
         began = time.perf_counter()
         live.pin(self._pipeline, versions)
         control_ms = 1e3 * (time.perf_counter() - began)

@@ -2,13 +2,16 @@
 
 import os
 import signal
+import time
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
 
 import serving
+from serving.processes import stubs
 from serving.releases.live import Live
+from serving.releases.residents import trim
 from serving.releases.store import Store
 from tests.serving.releases.small_pipeline import (
     FIRST,
@@ -91,6 +94,27 @@ def test_a_release_that_cannot_be_restored_is_said_once_and_the_server_lives_on(
     assert stage.answer() == OLD
     assert log.read_text().count("could not be restored") == 1
     assert address.state().restarts == 0
+
+
+@pytest.mark.server
+def test_a_candidate_whose_backend_process_crashes_does_not_take_the_live_release_down(server, eventually):
+    address, stage = server
+    before = address.state()
+    for model in FIRST:
+        write_engine(stage.store.repository, model, 3, 1.0)
+    stage.store.write(PAIR, stage.record.with_release(release(3, "prepared")))
+    stage.live.hold({"first": [1, 2, 3], "second": [1, 2, 3]})
+    processes = stubs(before.shm_prefix).values()
+    victim = next(stub for stub in processes if (stub.model, stub.version) == ("second", "3"))
+    time.sleep(1.0)  # the supervisor looks for processes twice a second, and misses only those that it saw
+    os.kill(victim.pid, signal.SIGKILL)
+    log = address.folder / "supervisor.log"
+    eventually(lambda: f"{victim} died; no answer needs version 3 of second" in log.read_text())
+    assert stage.answer() == OLD
+    trim(stage.store, stage.live, PAIR)
+    eventually(lambda: stage.resident() == {"first": {1, 2}, "second": {1, 2}})
+    assert stage.answer() == OLD
+    assert address.state().server_pid == before.server_pid
 
 
 @pytest.mark.server
