@@ -1,6 +1,7 @@
 """What a new set may cost: one table of numbers per pipeline, each with its reason.
 
-`release check` compares a set with the live one by these.
+`release check` compares a set with the live one by these. What a period after a flip may cost is in
+`serving/releases/breach.py`.
 """
 
 from __future__ import annotations
@@ -14,17 +15,18 @@ class Budget:
     """The limits of one pipeline.
 
     tolerances:    output -> largest |answer - PyTorch's| of any element
+    lossless:      modalities that both decoders read alike; items of nothing else are held to
+                   `lossless_tolerance`, whatever the output
     exact:         outputs that must be equal
     distributions: outputs whose last axis has to sum to 1
     classes, score: the outputs that `accuracy` and `auroc` are computed from
     drops:         metric -> by how much a set may be worse than the live one
     median_ratio, p95_ratio: latency of the new set over that of the live one, same requests, alternating
-    error_rise, degraded_rise: by how much a share of requests (payloads) may grow after a flip
-    watch_ratio:   mean latency after a flip over the one before
-    requests:      below so many a period says nothing
     """
 
     tolerances: Mapping[str, float]
+    lossless: frozenset[str]
+    lossless_tolerance: float
     exact: tuple[str, ...]
     distributions: tuple[str, ...]
     classes: str
@@ -32,41 +34,47 @@ class Budget:
     drops: Mapping[str, float]
     median_ratio: float
     p95_ratio: float
-    error_rise: float
-    degraded_rise: float
-    watch_ratio: float
-    requests: int
 
     def __post_init__(self) -> None:
-        for name in ("median_ratio", "p95_ratio", "watch_ratio"):
+        for name in ("median_ratio", "p95_ratio"):
             if getattr(self, name) <= 1:
                 raise ValueError(f"{name}: expected above 1, else equal sets fail, got {getattr(self, name)}")
-        for name in ("error_rise", "degraded_rise"):
-            if not 0 < getattr(self, name) < 1:
-                raise ValueError(f"{name}: expected a share between 0 and 1, got {getattr(self, name)}")
 
+    def tolerance(self, output: str, modalities: tuple[str, ...]) -> float:
+        """For an output of an item of which these modalities were sent."""
+        return self.lossless_tolerance if self.lossless.issuperset(modalities) else self.tolerances[output]
+
+
+# Codecs and resizers of the serving decoder and of the reference round differently. Measured on the golden set
+# with two weights: probabilities 0.006, anomaly score 0.007, embedding 0.006, attention 0.013 apart at most.
+# Weights with a little noise on three of five parts are 0.015 apart, an engine of other weights 0.9.
+PICTURES = 0.03
 
 BUDGETS = {
     "weld_inspection": Budget(
         tolerances={
-            "probabilities": 0.05,
-            "anomaly_score": 0.05,
-            "embedding": 0.05,
-            "video_attention": 0.05,
-            "image_attention": 0.05,
-            "audio_attention": 0.05,
-            "sensor_attention": 0.05,
+            "probabilities": PICTURES,
+            "anomaly_score": PICTURES,
+            "embedding": PICTURES,
+            "video_attention": PICTURES,
+            "image_attention": PICTURES,
+            "audio_attention": PICTURES,
+            "sensor_attention": PICTURES,
         },
+        # Sound and sensor logs are decoded to the same numbers: answers are 5e-7 apart, those of weights with
+        # a little noise 1e-3 and more. The margin is for other processors and larger batches.
+        lossless=frozenset({"audio", "sensor"}),
+        lossless_tolerance=1e-4,
         exact=("modality_status", "image_status"),
         distributions=("probabilities",),
         classes="probabilities",
         score="anomaly_score",
+        # accuracy: two answers of the 40 complete items; two trainings that are equally good differ by one or
+        # two. auroc: 9 Good welds against 31 defects, so 0.02 are six pairs in the wrong order.
         drops={"accuracy": 0.05, "auroc": 0.02},
-        median_ratio=1.25,
-        p95_ratio=1.6,
-        error_rise=0.01,
-        degraded_rise=0.05,
-        watch_ratio=1.5,
-        requests=50,
+        # Equal sets on two cores with 1 to 10 processes waiting for them, 15 checks: median 0.95 to 1.06, p95
+        # 0.94 to 1.16.
+        median_ratio=1.2,
+        p95_ratio=1.5,
     ),
 }

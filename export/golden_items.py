@@ -18,6 +18,7 @@ from training.weld_folder import WeldRun, find_runs
 Arrays = dict[str, np.ndarray]
 
 EVERY = 4  # one item in four goes out with one or two of its modalities: what a mask breaks shows only there
+NORMAL_TIMES = 3  # as many Good welds as of any defect: with three complete ones an AUROC says little
 SUBSETS = [subset for size in (1, 2) for subset in combinations(MODALITIES, size)]
 
 
@@ -98,23 +99,29 @@ class WeldSet:
             raise ValueError(
                 f"--seed: expected another than {taken}, got {seed}: those welds were trained on"
             )
-        return generate(root, per_class, seed)
+        return generate(
+            root, {index: self.wanted(index, per_class) for index in range(len(CLASS_NAMES))}, seed
+        )
+
+    def wanted(self, index: int, per_class: int) -> int:
+        """How many welds of a class."""
+        return per_class * (NORMAL_TIMES if index == self.normal else 1)
 
     def items(self, welds: Path, per_class: int, seed: int) -> list[Item]:
-        """Up to `per_class` welds of each class as items; every EVERY-th with few modalities, two damaged."""
+        """Welds of each class as items, as far as there are: one in EVERY with few modalities, two damaged."""
         rng = np.random.default_rng([seed, len(MODALITIES)])
         runs = find_runs(welds)
         chosen: list[WeldRun] = []
         for index in range(len(CLASS_NAMES)):
             of_class = [run for run in runs if run.class_index == index]
-            picks = rng.permutation(len(of_class))[:per_class]
+            picks = rng.permutation(len(of_class))[: self.wanted(index, per_class)]
             chosen += [of_class[int(pick)] for pick in sorted(picks)]
         whole = [_whole(f"{index:03d}-{run.id}", run) for index, run in enumerate(chosen)]
         items = [
             _only(item, SUBSETS[int(rng.integers(len(SUBSETS)))]) if index % EVERY == EVERY - 1 else item
             for index, item in enumerate(whole)
         ]
-        return _with_damage(items)
+        return self._with_damage(items)
 
     def answers(self, items: Sequence[Item], preset: str, weights: Path | None) -> Iterator[Arrays]:
         """What PyTorch answers to each item on the reference decoder's tensors, by ensemble output name."""
@@ -137,6 +144,17 @@ class WeldSet:
                 **{f"{name}_attention": answer.attention[name][0].numpy() for name in MODALITIES},
             }
 
+    def _with_damage(self, items: list[Item]) -> list[Item]:
+        """Cut one photo of the first complete defect in half, and the sound of the second."""
+        whole = [index for index, item in enumerate(items) if item.complete and item.label != self.normal]
+        for index, kind in zip(whole, ("image", "audio"), strict=False):
+            item = items[index]
+            first, *others = item.photos
+            cut = (first[: len(first) // 2], *others) if kind == "image" else item.photos
+            sound = item.audio[: len(item.audio) // 2] if kind == "audio" else item.audio
+            items[index] = replace(item, damage=kind, photos=cut, audio=sound)
+        return items
+
 
 def _whole(name: str, run: WeldRun) -> Item:
     video, audio, sensor = (path.read_bytes() if path else b"" for path in (run.video, run.audio, run.sensor))
@@ -158,18 +176,6 @@ def _only(item: Item, wanted: Sequence[str]) -> Item:
         audio=item.audio if "audio" in kept else b"",
         sensor=item.sensor if "sensor" in kept else b"",
     )
-
-
-def _with_damage(items: list[Item]) -> list[Item]:
-    """Cut one photo of the first complete item in half, and the sound of the second: a set must know both."""
-    whole = [index for index, item in enumerate(items) if item.complete][:2]
-    for index, kind in zip(whole, ("image", "audio"), strict=False):
-        item = items[index]
-        first, *others = item.photos
-        cut = (first[: len(first) // 2], *others) if kind == "image" else item.photos
-        sound = item.audio[: len(item.audio) // 2] if kind == "audio" else item.audio
-        items[index] = replace(item, damage=kind, photos=cut, audio=sound)
-    return items
 
 
 def _decoded(item: Item, preset: str) -> tuple[Arrays, Arrays, Arrays]:

@@ -11,6 +11,7 @@ if TYPE_CHECKING:
 
 SIDE = 340  # px, of a square plot
 MARGIN = 46
+CELL, LABEL = 26, 226  # px, of a confusion matrix: a count; the longest class name
 
 
 def latency(live_ms: Sequence[float], new_ms: Sequence[float], names: Sequence[str]) -> str:
@@ -54,7 +55,7 @@ def confusion(live: np.ndarray, new: np.ndarray, class_names: Sequence[str]) -> 
 
     live, new: (classes, classes) counts, the true class in the row
     """
-    cell, label = 28, 190
+    cell, label = CELL, LABEL
     parts = []
     for row, name in enumerate(class_names):
         middle = row * cell + cell / 2 + 4
@@ -69,13 +70,13 @@ def confusion(live: np.ndarray, new: np.ndarray, class_names: Sequence[str]) -> 
     width, height = label + len(class_names) * cell + 4, len(class_names) * cell + 38
     parts.append(
         f'<text x="{label + len(class_names) * cell / 2}" y="{height - 4}" text-anchor="middle">'
-        "class that the new set answers</text>"
+        "answered class (true class in the row)</text>"
     )
     return _svg(width, height, "confusion of the new set, changes coloured", parts)
 
 
 def _cell(x: float, y: float, size: float, before: int, after: int) -> str:
-    right = "right" if x - 190 == y else "wrong"
+    right = "right" if x - LABEL == y else "wrong"
     kind = "same" if before == after else (f"more {right}" if after > before else f"less {right}")
     text = str(after) if after or before else ""
     if before != after:

@@ -22,7 +22,7 @@ class Finding:
     text:  a sentence; what, expected, came and what to do where it failed
     value, limit: what came, and the most that may come; limit None where there is nothing to measure
     start: the value that uses nothing of the budget
-    unit:  how they are written, a format such as `.1%`
+    unit:  how they are written, such as `{:.1%}`
     compared: False where there was nothing to compare with, which is no failure but has to be said
     """
 
@@ -31,7 +31,7 @@ class Finding:
     text: str
     value: float = 0.0
     limit: float | None = None
-    unit: str = ".3g"
+    unit: str = "{:.3g}"
     compared: bool = True
     start: float = 0.0
 
@@ -78,8 +78,11 @@ class Compared:
         return np.asarray([self.golden.items[place].label for place in places])
 
     def predicted(self, answers: Answers, places: Sequence[int]) -> np.ndarray:
-        """Classes as answered, (places,)."""
-        return self.rows(answers, self.budget.classes, places).argmax(axis=1)
+        """Classes as answered, (places,); -1 where a probability is no number."""
+        import numpy as np
+
+        rows = self.rows(answers, self.budget.classes, places)
+        return np.where(np.isfinite(rows).all(axis=1), rows.argmax(axis=1), -1)
 
 
 def judge(compared: Compared) -> list[Finding]:
@@ -87,7 +90,9 @@ def judge(compared: Compared) -> list[Finding]:
     found = [_answered(compared)]
     if not compared.both:
         return found
-    found += [_finite(compared), *_distributions(compared), _statuses(compared), _numbers(compared)]
+    finite = _finite(compared)
+    found += [finite, *(_distributions(compared) if finite.passed else ())]
+    found += [_statuses(compared), _numbers(compared)]
     found += _metrics(compared)
     if compared.live.ms and compared.new.ms:
         found += _latency(compared)
@@ -106,8 +111,8 @@ def _answered(compared: Compared) -> Finding:
                 f"answers: expected one to each of {total} items, {who} failed on {len(answers.errors)}, as "
                 f"{compared.golden.items[place].id}: {why}; {advice}"
             )
-            return Finding("answers", False, text, len(answers.errors), 0, ".0f")
-    return Finding("answers", True, f"all {total} items answered by both", 0, 0, ".0f")
+            return Finding("errors", False, text, len(answers.errors), 0, "{:.0f}")
+    return Finding("errors", True, f"all {total} items answered by both", 0, 0, "{:.0f}")
 
 
 def _finite(compared: Compared) -> Finding:
@@ -122,14 +127,14 @@ def _finite(compared: Compared) -> Finding:
             if array.dtype.kind == "f" and not np.isfinite(array).all()
         ]
     if not bad:
-        return Finding("finite", True, "no NaN or infinity in any answer", 0, 0, ".0f")
+        return Finding("not finite", True, "no NaN or infinity in any answer", 0, 0, "{:.0f}")
     items = len({place for place, _ in bad})
     names = ", ".join(sorted({name for _, name in bad}))
     text = (
         f"finite: expected numbers, got NaN or infinity in {names} of {items} of {len(compared.both)} items; "
         "the weights are broken or a masked row divides by zero: train or convert them again"
     )
-    return Finding("finite", False, text, items, 0, ".0f")
+    return Finding("not finite", False, text, items, 0, "{:.0f}")
 
 
 def _distributions(compared: Compared) -> Iterator[Finding]:
@@ -139,14 +144,14 @@ def _distributions(compared: Compared) -> Iterator[Finding]:
     for name in compared.budget.distributions:
         sums = compared.rows(compared.new, name, compared.both).astype(np.float64).sum(axis=-1)
         off = float(np.abs(sums - 1).max())
-        if off <= allowed:  # False for NaN
-            yield Finding("sums", True, f"{name} sum to 1", off, allowed, ".1e")
+        if off <= allowed:
+            yield Finding("sums", True, f"{name} sum to 1", off, allowed, "{:.1e}")
             continue
         text = (
             f"sums: expected {name} that sum to 1, got {sums[np.argmax(np.abs(sums - 1))]:.4g}; "
             "is the softmax missing in the exported graph?"
         )
-        yield Finding("sums", False, text, off, allowed, ".1e")
+        yield Finding("sums", False, text, off, allowed, "{:.1e}")
 
 
 def _statuses(compared: Compared) -> Finding:
@@ -171,33 +176,39 @@ def _numbers(compared: Compared) -> Finding:
     """Against PyTorch with the same weights: the worst output, measured in its tolerance."""
     if compared.expected is None:
         text = (
-            "numbers: compared with nothing, because no PyTorch answers are known for these weights (or the "
-            "engines come from different ones); the metrics alone decide. `python -m export golden "
-            f"{compared.golden.folder.name} --weights FILE` adds them"
+            "numbers: compared with nothing, as the golden set has no PyTorch answers for these weights; the "
+            f"metrics alone decide (`python -m export golden {compared.golden.folder.name} --weights FILE` "
+            "adds them)"
         )
         return Finding("numbers", True, text, compared=False)
     worst = max(differences(compared), key=lambda one: one[1] / one[2])
     name, value, limit, place = worst
     if value <= limit:
-        text = f"as PyTorch with the same weights; {name} is off most, by {value:.2g}"
-        return Finding("numbers", True, text, value, limit, ".2g")
+        text = f"as PyTorch with the same weights; {name} is off most"
+        return Finding("numbers", True, text, value, limit, "{:.2g}")
     text = (
         f"numbers: expected {name} within {limit:g} of PyTorch with the same weights, got {value:.2g} for "
         f"{compared.golden.items[place].id}; the engines are not what these weights make: export them again"
     )
-    return Finding("numbers", False, text, value, limit, ".2g")
+    return Finding("numbers", False, text, value, limit, "{:.2g}")
 
 
 def differences(compared: Compared) -> list[tuple[str, float, float, int]]:
-    """Output, largest difference from PyTorch, its tolerance, place of the item; NaN counts as infinity."""
+    """For each output the item that comes closest to its tolerance, or is furthest beyond.
+
+    returns (output, largest difference from PyTorch, tolerance, place of the item); NaN counts as infinity
+    """
     import numpy as np
 
+    sent = [compared.golden.items[place].modalities for place in compared.both]
     found = []
-    for name, limit in compared.budget.tolerances.items():
+    for name in compared.budget.tolerances:
         came = compared.rows(compared.new, name, compared.both).astype(np.float64)
         wanted = (compared.expected or {})[name][list(compared.both)].reshape(came.shape)
         off = np.nan_to_num(np.abs(came - wanted), nan=np.inf).reshape(len(came), -1).max(axis=1)
-        found.append((name, float(off.max()), limit, compared.both[int(off.argmax())]))
+        limits = np.asarray([compared.budget.tolerance(name, modalities) for modalities in sent])
+        worst = int((off / limits).argmax())
+        found.append((name, float(off[worst]), float(limits[worst]), compared.both[worst]))
     return found
 
 
@@ -209,13 +220,13 @@ def _metrics(compared: Compared) -> Iterator[Finding]:
         drop = old - new
         if drop <= allowed:
             text = f"{name} {new:.1%} on {len(places)} complete items, the live set {old:.1%}"
-            yield Finding(name, True, text, max(drop, 0.0), allowed, ".1%")
+            yield Finding(f"{name} drop", True, text, max(drop, 0.0), allowed, "{:.1%}")
             continue
         text = (
-            f"{name}: expected {old - allowed:.1%} or more on {len(places)} complete items (the live set "
-            f"has {old:.1%}), got {new:.1%}; look at the items below, then train again or release with --force"
+            f"{name}: expected {old - allowed:.1%} or more on {len(places)} complete items (live: "
+            f"{old:.1%}), got {new:.1%}; see the items on the page, then train again or release with --force"
         )
-        yield Finding(name, False, text, drop, allowed, ".1%")
+        yield Finding(f"{name} drop", False, text, drop, allowed, "{:.1%}")
         if name == "accuracy" and (renamed := renaming(compared)):
             yield Finding("class order", False, renamed)
 
@@ -256,6 +267,8 @@ def renaming(compared: Compared) -> str:
 
     places = compared.complete()
     labels, predicted = compared.labels(places), compared.predicted(compared.new, places)
+    if (predicted < 0).any():
+        return ""
     count = len(compared.golden.class_names)
     counts = np.zeros((count, count), int)  # answered class, true class
     np.add.at(counts, (predicted, labels), 1)
@@ -284,13 +297,13 @@ def _latency(compared: Compared) -> Iterator[Finding]:
     ):
         if value <= limit:
             text = f"{value:.2f} times that of the live set on the same requests"
-            yield Finding(name, True, text, value, limit, ".2f", start=1.0)
+            yield Finding(name, True, text, value, limit, "{:.2f} x", start=1.0)
             continue
         text = (
             f"{name}: expected at most {limit:g} times that of the live set on the same requests, got "
             f"{value:.2f}; check again on a quiet machine, then look which engine became slower"
         )
-        yield Finding(name, False, text, value, limit, ".2f", start=1.0)
+        yield Finding(name, False, text, value, limit, "{:.2f} x", start=1.0)
 
 
 def _tensor(outputs: dict[str, Any] | None, name: str) -> np.ndarray:

@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     import numpy as np
 
 STYLE = Path(__file__).with_name("check.css")
+NO_CLASS = "no class"  # where a probability is no number; -1 picks it
 SHIFTS = 5  # largest changes that are shown when no answer changed its class
 
 
@@ -122,11 +123,11 @@ def _table(found: Sequence[Finding]) -> str:
                 escape(one.text.removeprefix(f"{one.name}: ")) if one.passed else "see above",
             ]
         )
-    return _section("Findings", _rows(("", "", "budget used", "came", "allowed", ""), rows, "findings"))
+    return _section("Findings", _rows(("", "", "budget used", "measured", "allowed", ""), rows, "findings"))
 
 
 def _figure(value: float, unit: str) -> str:
-    return format(value, unit) if math.isfinite(value) else "not a number"
+    return unit.format(value) if math.isfinite(value) else "not a number"
 
 
 def _plots(compared: Compared) -> str:
@@ -143,10 +144,10 @@ def _plots(compared: Compared) -> str:
     places = compared.complete()
     if places:
         old_counts, new_counts = (_counts(compared, side, places) for side in (compared.live, compared.new))
-        same = "; both sets answer the same" if np.array_equal(old_counts, new_counts) else ""
+        same = np.array_equal(old_counts, new_counts)
+        told = "the live set answers the same" if same else "coloured where the live set answers otherwise"
         parts.append(
-            f"<figure><figcaption>Answers of the new set to {len(places)} complete items, true class in the "
-            f"row{same}</figcaption>"
+            f"<figure><figcaption>Answers of the new set to {len(places)} complete items; {told}</figcaption>"
             f"{charts.confusion(old_counts, new_counts, compared.golden.class_names)}</figure>"
         )
     return f'<section class="plots">{"".join(parts)}</section>' if parts else ""
@@ -157,7 +158,9 @@ def _counts(compared: Compared, side: findings.Answers, places: Sequence[int]) -
 
     count = len(compared.golden.class_names)
     counts = np.zeros((count, count), int)
-    np.add.at(counts, (compared.labels(places), compared.predicted(side, places)), 1)
+    predicted = compared.predicted(side, places)
+    known = predicted >= 0
+    np.add.at(counts, (compared.labels(places)[known], predicted[known]), 1)
     return counts
 
 
@@ -166,17 +169,18 @@ def _item_lines(compared: Compared) -> Iterable[dict[str, Any]]:
     old, new = (
         compared.rows(side, compared.budget.classes, compared.both) for side in (compared.live, compared.new)
     )
-    names = compared.golden.class_names
-    for place, before, after in zip(compared.both, old, new, strict=True):
+    names = [*compared.golden.class_names, NO_CLASS]
+    classes = [compared.predicted(side, compared.both) for side in (compared.live, compared.new)]
+    for index, (place, before, after) in enumerate(zip(compared.both, old, new, strict=True)):
         item = compared.golden.items[place]
         yield {
             "id": item.id,
             "sent": item.sent,
             "complete": item.complete,
             "true": names[item.label],
-            "live": names[int(before.argmax())],
+            "live": names[int(classes[0][index])],
             "live_probability": _plain(float(before.max())),
-            "new": names[int(after.argmax())],
+            "new": names[int(classes[1][index])],
             "new_probability": _plain(float(after.max())),
             "shift": _plain(float(abs(before - after).max())),
         }
@@ -220,7 +224,7 @@ def _outputs(compared: Compared) -> str:
         [
             escape(name),
             charts.bar(off / limit, off <= limit),
-            _figure(off, ".2g"),
+            _figure(off, "{:.2g}"),
             f"{limit:g}",
             escape(compared.golden.items[place].id),
         ]
