@@ -30,10 +30,10 @@ from pathlib import Path
 from typing import Any
 
 from serving import control, state
+from serving.releases import options
 from serving.releases.display import Lines
 from serving.releases.overview import log_text, next_step, status_text
-from serving.releases.sequence import BASELINE_S, GOLDEN, WATCH_S, Releases
-from serving.releases.store import whoami
+from serving.releases.sequence import GOLDEN, Releases
 
 Verb = Callable[[Releases, argparse.Namespace], int]
 
@@ -48,27 +48,13 @@ def add_to(verbs: Any) -> None:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     steps = release.add_subparsers(required=True, metavar="VERB", title="verbs")
-    for name, (step, explanation, options) in VERBS.items():
+    for name, (step, explanation, own) in VERBS.items():
         command = steps.add_parser(name, help=explanation, description=explanation)
         command.set_defaults(verb=run_verb, step=step)
         command.add_argument("pipeline", metavar="PIPELINE", help="an ensemble such as weld_inspection")
-        for option in options:
+        for option in own:
             option(command)
-        where = command.add_argument_group("where")
-        where.add_argument(
-            "--url", metavar="HOST:PORT", help="gRPC address (default: the supervised server's)"
-        )
-        where.add_argument("--repository", type=Path, metavar="FOLDER", help="that the server reads")
-        where.add_argument("--target", choices=("cpu", "gpu"), help="default: as recorded, else cpu")
-        where.add_argument("--metrics", metavar="URL", help="metrics page (default: the supervised server's)")
-        where.add_argument(
-            "--state",
-            type=Path,
-            default=state.STATE_FOLDER,
-            metavar="FOLDER",
-            help="folder of the supervised server's state (default: build/serving)",
-        )
-        where.add_argument("--by", default=whoami(), help="for the history (default: %(default)s)")
+        options.where(command)
 
 
 def run_verb(typed: argparse.Namespace) -> int:
@@ -77,8 +63,8 @@ def run_verb(typed: argparse.Namespace) -> int:
         releases = connect(typed)
         return typed.step(releases, typed)
     except (RuntimeError, ValueError, LookupError, OSError) as error:
-        text = error.args[0] if isinstance(error, LookupError) and error.args else error
-        print(f"release: {text}", file=sys.stderr)
+        text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
+        print(text if text.startswith("release") else f"release: {text}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:
         print(
@@ -210,109 +196,33 @@ def run(releases: Releases, typed: argparse.Namespace) -> int:
 
 def say_next(releases: Releases, typed: argparse.Namespace) -> int:
     """Say what to type next, with the options of where that were typed; 0."""
-    options = {"--url": typed.url, "--repository": typed.repository, "--metrics": typed.metrics}
+    typed_too = {"--url": typed.url, "--repository": typed.repository, "--metrics": typed.metrics}
     if typed.state != state.STATE_FOLDER:
-        options["--state"] = typed.state
-    where = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in options.items() if value)
+        typed_too["--state"] = typed.state
+    where = " ".join(f"{name} {shlex.quote(str(value))}" for name, value in typed_too.items() if value)
     step = next_step(releases.pipeline, releases.store.read(releases.pipeline))
     print(f"next: python -m serving release {step} {where}".rstrip(), file=sys.stderr)
     return 0
 
 
-def _from(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--from",
-        dest="source",
-        type=Path,
-        required=True,
-        metavar="FOLDER",
-        help="engines as `python -m export PRESET --out FOLDER` writes them; one model or more",
-    )
-
-
-def _why(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--why", default="", metavar="TEXT", help="for the history")
-
-
-def _force(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--force", default="", metavar="REASON", help="go on without a passed check; the reason is recorded"
-    )
-
-
-def _number(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "number", nargs="?", type=_positive, metavar="NUMBER", help="default: the newest that waits"
-    )
-
-
-def _numbers(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "numbers",
-        nargs="*",
-        type=_positive,
-        metavar="NUMBER",
-        help="default: all but the live, the previous and those that wait",
-    )
-    command.add_argument("--delete", action="store_true", help="remove the files, too")
-
-
-def _golden(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--golden",
-        type=Path,
-        default=GOLDEN,
-        metavar="FOLDER",
-        help="golden sets, as `python -m export golden` writes them (default: build/golden)",
-    )
-
-
-def _baseline(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--baseline-s",
-        type=_seconds,
-        default=BASELINE_S,
-        metavar="SECONDS",
-        help="observe so long before, for `watch` to compare with (default: %(default).0f)",
-    )
-
-
-def _watching(command: argparse.ArgumentParser) -> None:
-    command.add_argument(
-        "--seconds", type=_seconds, default=WATCH_S, help="how long to watch (default: %(default).0f)"
-    )
-
-
-def _json(command: argparse.ArgumentParser) -> None:
-    command.add_argument("--json", action="store_true", help="for machines")
-
-
-def _positive(text: str) -> int:
-    if not text.isdecimal() or int(text) < 1:
-        raise argparse.ArgumentTypeError(f"expected the number of a release, such as 2, got {text}")
-    return int(text)
-
-
-def _seconds(text: str) -> float:
-    try:
-        value = float(text)
-    except ValueError:
-        value = -1.0
-    if not 0 <= value < float("inf"):
-        raise argparse.ArgumentTypeError(f"expected seconds, 0 or more, got {text}")
-    return value
-
-
 # verb -> what it runs, its explanation, its options
 VERBS: dict[str, tuple[Verb, str, tuple[Callable[[argparse.ArgumentParser], None], ...]]] = {
-    "prepare": (prepare, "verify a set and bring it into the repository", (_from, _why)),
-    "check": (check, "load a set beside the live one and compare them", (_number, _golden)),
-    "flip": (flip, "make a set live at once", (_number, _baseline, _why, _force)),
-    "watch": (watch, "compare with the period before the flip; go back on a breach", (_watching, _golden)),
-    "rollback": (rollback, "make the set before live again at once", (_why,)),
-    "retire": (retire, "unload, and if asked delete, what nobody needs", (_numbers,)),
+    "prepare": (prepare, "verify a set and bring it into the repository", (options.source, options.why)),
+    "check": (check, "load a set beside the live one and compare them", (options.number, options.golden)),
+    "flip": (flip, "make a set live at once", (options.number, options.baseline, options.why, options.force)),
+    "watch": (
+        watch,
+        "compare with the period before the flip; go back on a breach",
+        (options.watching, options.golden),
+    ),
+    "rollback": (rollback, "make the set before live again at once", (options.why,)),
+    "retire": (retire, "unload, and if asked delete, what nobody needs", (options.numbers,)),
     "restore": (restore, "make the server answer from the set that is live by the record", ()),
-    "status": (status, "what is live, by the record and really; what comes next", (_json,)),
-    "log": (log, "who did what when, and why", (_json,)),
-    "run": (run, "prepare, check, flip, watch", (_from, _golden, _baseline, _watching, _why, _force)),
+    "status": (status, "what is live, by the record and really; what comes next", (options.as_json,)),
+    "log": (log, "who did what when, and why", (options.as_json,)),
+    "run": (
+        run,
+        "prepare, check, flip, watch",
+        (options.source, options.golden, options.baseline, options.watching, options.why, options.force),
+    ),
 }

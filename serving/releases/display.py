@@ -12,6 +12,7 @@ from typing import Protocol, TextIO
 
 BAR = 24  # characters
 REDRAW_S = 0.2
+LINE_S = 5.0  # where lines stay, a minute of watching is a dozen of them
 
 
 class Step(Protocol):
@@ -62,18 +63,17 @@ class Lines:
 
 
 class Plain:
-    """One step as plain lines: its begin, what it is at whenever that changes, its end."""
+    """One step as plain lines: its begin, now and then what it is at, its end."""
 
     def __init__(self, verb: str, stream: TextIO, columns: int) -> None:
         self._verb, self._stream, self._columns = verb, stream, columns
         self._text, self._started = "", time.monotonic()
-        self._at: tuple[str, int] | None = None
+        self._next = self._started + LINE_S
 
     def progress(self, what: str, done: int, total: int) -> None:
-        """A line each quarter of the way."""
-        at = ("", 4 * done // total) if total else (what, 0)
-        if at != self._at:
-            self._at = at
+        """A line every few seconds; at once what has no measure of how far it has come."""
+        if total <= 0 or time.monotonic() >= self._next:
+            self._next = time.monotonic() + LINE_S
             self._write(f"{self._verb:8}  {share(done, total)}{what}")
 
     def found(self, text: str) -> None:

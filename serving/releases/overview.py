@@ -92,14 +92,29 @@ def verdict(release: Release) -> str:
     if check is None:
         return "not checked"
     if check.passed:
-        return "passed"
+        return f"passed{_figures(check.figures)}"
     more = f" and {len(check.faults) - 1} more" if len(check.faults) > 1 else ""
     return f"rejected: {check.faults[0] if check.faults else 'see the report'}{more}"
+
+
+def _figures(figures: Mapping[str, Any]) -> str:
+    """Metrics of the new set beside those of the live one, and the ratio of their latencies."""
+    shown = [
+        f"{name} {new:.3g} (live {figures[name + '_live']:.3g})"
+        for name, new in figures.items()
+        if name + "_live" in figures
+    ]
+    if (ratio := figures.get("latency_median_ratio")) is not None:
+        shown.append(f"latency {ratio:.2f} times the live one's")
+    return ": " + ", ".join(shown) if shown else ""
 
 
 def described(release: Release) -> str:
     """What a release brought: its changed models with their versions."""
     if not release.changed:
+        versions = set(release.versions.values())
+        if len(versions) == 1:
+            return f"all {len(release.members)} models, version {versions.pop()}"
         return ", ".join(f"{model} {version}" for model, version in release.versions.items())
     changed = ", ".join(f"{model} {release.versions[model]}" for model in release.changed)
     rest = len(release.members) - len(release.changed)

@@ -119,8 +119,8 @@ class Releases:
         with self.display.step("flip") as step:
             before = None
             if baseline_s > 0 and self._may_flip(number, force):
-                step.progress(f"observing the live release for {baseline_s:.0f} s first", 0, 0)
                 with self._live() as live:
+                    step.progress(f"observing the live release for {baseline_s:.0f} s first", 0, 0)
                     before = watch.observe(live, self.pipeline, baseline_s, self.metrics_url)
             with self._at_work("flip") as (live, record):
                 chosen = number if number is not None else waiting(record).number
