@@ -33,7 +33,8 @@ OPTIONS = (("grpc.max_receive_message_length", -1), ("grpc.max_send_message_leng
 OWN_CONNECTION = ("grpc.use_local_subchannel_pool", 1)  # and its own back-off, in a process with others
 SPIN_S = 0.002  # asyncio rounds a sleep up to whole milliseconds; the last two are spent looking at the clock
 PATIENCE_S = 30.0  # after the last request was due; what has not come by then never will
-START_S = 60.0  # for the process to import gRPC and to connect on a busy machine
+START_S = 60.0  # for the process to start and to import gRPC on a busy machine
+CONNECT_S = 10.0  # for a server that runs to be reached
 
 
 @dataclass(frozen=True)
@@ -120,20 +121,23 @@ class Traffic:
         began = traffic.begin()          # time.monotonic() of second 0 of the schedule
         ...
         recording = traffic.finish()
+
+    raises: RuntimeError, on entering, when no server is reached within `connect_s`
     """
 
-    def __init__(self, load: Load) -> None:
+    def __init__(self, load: Load, connect_s: float = CONNECT_S) -> None:
         self._load = load
+        self._connect_s = connect_s
         spawn = multiprocessing.get_context("spawn")  # a fork would inherit gRPC's threads and break
         self._ours, theirs = spawn.Pipe()
-        self._process = spawn.Process(target=_generate, args=(load, theirs), daemon=True)
+        self._process = spawn.Process(target=_generate, args=(load, connect_s, theirs), daemon=True)
         self._theirs = theirs
 
     def __enter__(self) -> Traffic:
         self._process.start()
         self._theirs.close()  # so that its death is the end of the file here
         try:
-            self._receive("its connection", START_S)
+            self._receive("its connection", START_S + self._connect_s)
         except BaseException:
             self._end()
             raise
@@ -210,22 +214,22 @@ class _Sent:
     detail: str = ""
 
 
-def _generate(load: Load, parent: Connection) -> None:
+def _generate(load: Load, connect_s: float, parent: Connection) -> None:
     """The generator process."""
     with contextlib.suppress(PermissionError):
         # It stands in for clients on other machines and must not wait behind the server's threads: with both
         # cores busy a sleeper wakes 0.1 ms late (p99) in real time, 8 ms at normal and 12 ms at nice -10.
         os.sched_setscheduler(0, os.SCHED_FIFO, os.sched_param(1))
     try:
-        parent.send(asyncio.run(_drive(load, parent)))
+        parent.send(asyncio.run(_drive(load, connect_s, parent)))
     except (EOFError, BrokenPipeError):  # whoever asked for it is gone
         return
 
 
-async def _drive(load: Load, parent: Connection) -> Recording | str:
+async def _drive(load: Load, connect_s: float, parent: Connection) -> Recording | str:
     async with grpc.aio.insecure_channel(load.url, options=OPTIONS) as channel:
         try:
-            await asyncio.wait_for(channel.channel_ready(), START_S / 2)
+            await asyncio.wait_for(channel.channel_ready(), connect_s)
         except TimeoutError:
             return "no connection"
         call = channel.unary_unary(METHOD)

@@ -94,7 +94,7 @@ def _zoom(axes: Axes, outcome: Outcome) -> None:
     came_s = recorded.due_s + recorded.latency_s
     inside = np.flatnonzero((came_s > begin_s) & (recorded.due_s < end_s))
     _spans(axes, recorded, outcome.labels, inside)
-    top = len(inside) + 0.5
+    top = max(4.0, 1.2 * len(inside))  # the upper sixth is for the labels
     for change in shown:
         axes.axvspan(change.begin_s, change.end_s, color="#eceff3", zorder=0)
         axes.axvline(change.end_s, color=FAINT, linewidth=0.8, zorder=1)
@@ -103,7 +103,7 @@ def _zoom(axes: Axes, outcome: Outcome) -> None:
             textcoords="offset points", fontsize=8, color=INK, va="top",
         )  # fmt: skip
     axes.set_xlim(begin_s, end_s)
-    axes.set_ylim(-1, top + 1.5)
+    axes.set_ylim(-1, top)
     axes.set_yticks([])
     axes.set_title(
         "From close by: each line is a request, from when it was due to its answer; grey is the whole change",

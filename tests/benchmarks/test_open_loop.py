@@ -171,8 +171,8 @@ def test_answers_can_be_asked_for_one_by_one(slow):
         open_loop.ask(slow, messages, ("probabilities",))
 
 
-def test_where_no_server_is_the_generator_says_so(monkeypatch):
-    monkeypatch.setattr(open_loop, "START_S", 20.0)
+def test_where_no_server_is_the_generator_says_so():
     load = open_loop.load("127.0.0.1:1", Schedule(np.zeros(1), np.zeros(1, int)), VIDEO, ("probabilities",))
-    with pytest.raises(RuntimeError, match=r"^load generator: expected its connection .* is a server at 127"):
-        open_loop.replay(load)
+    sentence = r"^load generator: expected its connection .* got no connection; is a server at 127\.0\.0\.1:1"
+    with pytest.raises(RuntimeError, match=sentence), open_loop.Traffic(load, connect_s=0.2):
+        raise AssertionError("entered without a server")
