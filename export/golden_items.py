@@ -108,7 +108,7 @@ class WeldSet:
         return per_class * (NORMAL_TIMES if index == self.normal else 1)
 
     def items(self, welds: Path, per_class: int, seed: int) -> list[Item]:
-        """Welds of each class as items, as far as there are: one in EVERY with few modalities, two damaged."""
+        """Welds of each class as items, as far as there are; one in EVERY in part, two damaged."""
         rng = np.random.default_rng([seed, len(MODALITIES)])
         runs = find_runs(welds)
         chosen: list[WeldRun] = []
