@@ -9,7 +9,7 @@ import pytest
 
 import serving
 from tests.end_to_end.releases import sets
-from tests.end_to_end.releases.expected import write_expected
+from tests.end_to_end.releases.expected import first_items, write_expected
 from tests.end_to_end.releases.killing import Operator
 from tests.end_to_end.releases.lab import clone, known_answers
 from tests.end_to_end.releases.traffic import Known
@@ -49,6 +49,12 @@ def golden(exported, candidate, tmp_path_factory) -> Path:
     return folder
 
 
+@pytest.fixture(scope="session")
+def few(golden, tmp_path_factory) -> Path:
+    """Three items of the golden set, for tests in which a check only has to take place."""
+    return first_items(golden, tmp_path_factory.mktemp("few"), 3)
+
+
 @pytest.fixture(scope="module")
 def repository(place) -> Path:
     """The model repository of this module's server."""
@@ -63,7 +69,7 @@ def served(repository) -> Iterator[serving.Address]:
 
 
 @pytest.fixture(scope="module")
-def operator(repository, served, golden) -> Iterator[Operator]:
+def operator(repository, served, few) -> Iterator[Operator]:
     """Runs release steps on `repository`, each in a process that may be killed."""
-    with Operator(repository, served.grpc, golden) as somebody:
+    with Operator(repository, served.grpc, few) as somebody:
         yield somebody

@@ -5,6 +5,8 @@
 
 from __future__ import annotations
 
+import json
+import shutil
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -36,6 +38,21 @@ def write_expected(source: Path, folder: Path) -> Path:
     return path
 
 
+def first_items(folder: Path, smaller: Path, count: int) -> Path:
+    """The same golden set with its first items only; returns `smaller`."""
+    whole, part = folder / PIPELINE, smaller / PIPELINE
+    content = json.loads((whole / golden.FILE).read_text())
+    content["items"] = content["items"][:count]
+    (part / "inputs").mkdir(parents=True)
+    (part / golden.FILE).write_text(json.dumps(content))
+    for item in content["items"]:
+        shutil.copy(whole / "inputs" / f"{item['id']}.npz", part / "inputs")
+    for path in whole.glob("expected-*.npz"):
+        with np.load(path) as arrays:
+            np.savez(part / path.name, **{name: arrays[name][:count] for name in arrays.files})
+    return smaller
+
+
 def _session(file: Path) -> onnxruntime.InferenceSession:
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = 1
@@ -60,9 +77,7 @@ def _tensors(request: Mapping[str, np.ndarray]) -> Arrays:
         "sensor_series": series,
         "modality_status": np.asarray(statuses, np.int32),
         "image_status": np.asarray(image_status, np.int32),
-        **{
-            f"{name}_valid": np.asarray([one.usable]) for name, one in zip(MODALITIES, statuses, strict=True)
-        },
+        **{f"{name}_valid": np.asarray([one.usable]) for name, one in zip(MODALITIES, statuses, strict=True)},
     }
     return {name: np.asarray(array)[None] for name, array in (found | {"image_valid": photos}).items()}
 

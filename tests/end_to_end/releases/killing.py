@@ -14,7 +14,6 @@ from __future__ import annotations
 import json
 import os
 import signal
-import stat
 import subprocess
 import sys
 import threading
@@ -46,6 +45,7 @@ class Order:
     """One step to run: a method of `Releases` with its arguments.
 
     die_at: the moment to die at, from 1; 0 lives.  kill: whom to kill then; 0 is the step itself
+    by:     the signal; SIGSTOP makes it stand still instead
     """
 
     repository: str
@@ -55,6 +55,7 @@ class Order:
     arguments: dict[str, Any] = field(default_factory=dict)
     die_at: int = 0
     kill: int = 0
+    by: int = signal.SIGKILL
 
 
 @dataclass(frozen=True)
@@ -72,7 +73,8 @@ class Moments:
     def __init__(self, order: Order, tell: int) -> None:
         """tell: a file descriptor that gets a line per moment."""
         self._inside = os.path.realpath(order.repository) + os.sep
-        self._die_at, self._victim, self._tell = order.die_at, order.kill or os.getpid(), tell
+        self._die_at, self._victim, self._signal = order.die_at, order.kill or os.getpid(), order.by
+        self._tell = tell
         self._count = 0
         self._unsynced = ""
         self._lock = threading.RLock()
@@ -95,7 +97,7 @@ class Moments:
             os.write(self._tell, f"{what}\n".encode())
             if self._count == self._die_at:
                 self._tear()
-                os.kill(self._victim, signal.SIGKILL)
+                os.kill(self._victim, self._signal)
             self._busy.here = False
 
     def _hear(self, event: str, arguments: tuple[Any, ...]) -> None:
@@ -131,11 +133,10 @@ class Moments:
         return call
 
     def _tear(self) -> None:
-        if self._victim != os.getpid() or not os.path.lexists(self._unsynced or os.sep):
-            return
-        if self._unsynced:
+        dies = self._victim == os.getpid() and self._signal == signal.SIGKILL
+        if dies and self._unsynced and os.path.isfile(self._unsynced):
             found = os.stat(self._unsynced)
-            if stat.S_ISREG(found.st_mode) and found.st_nlink == 1:
+            if found.st_nlink == 1:
                 os.truncate(self._unsynced, found.st_size // 2)
 
     def _ours(self, path: Any) -> bool:
@@ -170,10 +171,12 @@ class Operator:
     ) -> None:
         self._process.communicate()
 
-    def run(self, verb: str, *, die_at: int = 0, kill: int = 0, **arguments: Any) -> Outcome:
-        """Run one step; die_at and kill as in `Order`."""
+    def run(
+        self, verb: str, *, die_at: int = 0, kill: int = 0, by: int = signal.SIGKILL, **arguments: Any
+    ) -> Outcome:
+        """Run one step; die_at, kill and by as in `Order`."""
         assert self._process.stdin and self._process.stdout
-        order = Order(*self._where, verb, arguments, die_at, kill)
+        order = Order(*self._where, verb, arguments, die_at, kill, by)
         self._process.stdin.write(json.dumps(asdict(order)) + "\n")
         self._process.stdin.flush()
         answer = json.loads(self._process.stdout.readline())

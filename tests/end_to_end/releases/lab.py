@@ -52,9 +52,7 @@ def known_answers(repository: Path, candidate: Path, weld: WeldFiles) -> Known:
 def smallest_difference(known: Known) -> float:
     """How far apart, in the figure that differs most, the two most alike answers are."""
     every = list(known.answers.values())
-    return min(
-        float(np.abs(one - other).max()) for place, one in enumerate(every) for other in every[:place]
-    )
+    return min(float(np.abs(one - other).max()) for place, one in enumerate(every) for other in every[:place])
 
 
 def until(condition: Callable[[], bool], what: str, timeout_s: float = 30.0) -> None:

@@ -33,9 +33,7 @@ Edit = Callable[[onnx.ModelProto], None]
 def export_of(repository: Path, folder: Path, models: tuple[str, ...] = ENGINES) -> Path:
     """Version 1 of `models` as `python -m export --out` would leave them."""
     for model in models:
-        shutil.copytree(
-            repository / model / "1", folder / model, ignore=shutil.ignore_patterns(".gitkeep")
-        )
+        shutil.copytree(repository / model / "1", folder / model, ignore=shutil.ignore_patterns(".gitkeep"))
     return folder
 
 

@@ -86,7 +86,9 @@ class Traffic:
         """Wait until so many more requests have ended."""
         until, deadline = self.sent + requests, time.monotonic() + timeout_s
         while self.sent < until:
-            assert time.monotonic() < deadline, f"expected {requests} requests to end within {timeout_s:.0f} s"
+            assert time.monotonic() < deadline, (
+                f"expected {requests} requests to end within {timeout_s:.0f} s"
+            )
             time.sleep(0.005)
 
     def _run(self) -> None:
