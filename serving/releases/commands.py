@@ -21,8 +21,10 @@ from __future__ import annotations
 
 import argparse
 import difflib
+import importlib
 import json
 import shlex
+import signal
 import sys
 from collections.abc import Callable
 from dataclasses import asdict
@@ -35,6 +37,7 @@ from serving.releases.display import Lines
 from serving.releases.overview import log_text, next_step, status_text
 from serving.releases.sequence import GOLDEN, Releases
 
+STEPS = ("prepare", "check", "switch", "watch")
 Verb = Callable[[Releases, argparse.Namespace], int]
 
 
@@ -60,8 +63,9 @@ def add_to(verbs: Any) -> None:
 def run_verb(typed: argparse.Namespace) -> int:
     """Run one verb; the exit status."""
     try:
-        releases = connect(typed)
-        return typed.step(releases, typed)
+        if typed.step not in (status, log):
+            import_steps()
+        return typed.step(connect(typed), typed)
     except (RuntimeError, ValueError, LookupError, OSError) as error:
         text = str(error.args[0] if isinstance(error, LookupError) and error.args else error)
         print(text if text.startswith("release") else f"release: {text}", file=sys.stderr)
@@ -73,6 +77,16 @@ def run_verb(typed: argparse.Namespace) -> int:
             file=sys.stderr,
         )
         return 130
+
+
+def import_steps() -> None:
+    """Import what the steps need, deaf to Ctrl-C: it would leave half of numpy and a traceback behind."""
+    signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    try:
+        for module in ("onnx", "tritonclient.grpc", *(f"serving.releases.{one}" for one in STEPS)):
+            importlib.import_module(module)
+    finally:
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGINT})
 
 
 def connect(typed: argparse.Namespace) -> Releases:

@@ -73,10 +73,11 @@ class Prober:
         except RuntimeError as error:
             return Probe(failed=str(error))
         took_ns = time.perf_counter_ns() - started
-        wrong = fault(answer, {name: rows[row] for name, rows in self._expected.items()}, self._budget)
+        item, expected = self._golden.items[row], {name: rows[row] for name, rows in self._expected.items()}
+        wrong = fault(answer, expected, self._budget, item.modalities)
         status = answer.get("modality_status")
         return Probe(
-            wrong=f"{self._golden.items[row].id}: {wrong}" if wrong else "",
+            wrong=f"{item.id}: {wrong}" if wrong else "",
             payloads=0 if status is None else int((status != ABSENT).sum()),
             degraded=0 if status is None else sum(int((status == one).sum()) for one in DEGRADED),
             took_ns=took_ns,
@@ -88,8 +89,11 @@ class Prober:
             self._asker.__exit__(None, None, None)
 
 
-def fault(answer: Arrays, expected: Arrays, budget: Budget) -> str:
-    """What is wrong with an answer, empty when nothing is; expected: empty where nobody knows it."""
+def fault(answer: Arrays, expected: Arrays, budget: Budget, modalities: tuple[str, ...]) -> str:
+    """What is wrong with an answer, empty when nothing is.
+
+    expected: empty where nobody knows it; modalities: those that were sent
+    """
     import numpy as np
 
     for name, array in answer.items():
@@ -98,11 +102,12 @@ def fault(answer: Arrays, expected: Arrays, budget: Budget) -> str:
     for name in budget.distributions:
         if abs(float(answer[name].sum(-1)) - 1) > SUM_TOLERANCE:
             return f"{name}: expected a sum of 1, got {float(answer[name].sum(-1)):.3f}"
-    for name, tolerance in budget.tolerances.items():
+    for name in budget.tolerances:
         if name in expected:
+            tolerance = budget.tolerance(name, modalities)
             apart = float(np.abs(answer[name] - expected[name]).max(initial=0))
             if apart > tolerance:
-                return f"{name}: expected PyTorch's within {tolerance}, got {apart:.3f} apart"
+                return f"{name}: expected PyTorch's within {tolerance}, got {apart:.3g} apart"
     for name in budget.exact:
         if name in expected and not np.array_equal(answer[name], expected[name]):
             return f"{name}: expected {expected[name].tolist()}, got {answer[name].tolist()}"

@@ -17,7 +17,7 @@ from typing import Any
 
 from export.budgets import BUDGETS, Budget
 from serving.releases import golden, period, switch
-from serving.releases.breach import Limits, Window, faults, judge, wrong_twice
+from serving.releases.breach import DECLARED, Limits, Window, faults, judge, wrong_twice
 from serving.releases.live import Live
 from serving.releases.period import Meter, Period
 from serving.releases.probes import Probe, Prober
@@ -38,12 +38,12 @@ class Evidence:
 
     metrics_url: the metrics page, for degraded answers; None leaves them out
     golden:      folder of golden sets; None, or one that has no set of the pipeline, leaves them out
-    limits:      None for those declared for the pipeline
+    limits:      how much worse than before a release may be
     """
 
     metrics_url: str | None = None
     golden: Path | None = None
-    limits: Limits | None = None
+    limits: Limits = DECLARED
 
     def prober(self, live: Live, pipeline: str, release: Release) -> Prober | None:
         """Sends golden requests; None without a golden set."""
@@ -99,9 +99,8 @@ def watch(
     errors: RuntimeError when nothing was ever released, or when going back failed
     """
     record = _known(store, pipeline)
-    limits = evidence.limits or Limits.of(budget_of(pipeline))
     prober = evidence.prober(live, pipeline, record.release(record.active))
-    watching = Watching(before(record), limits, _meter(live, pipeline, evidence.metrics_url), prober)
+    watching = Watching(before(record), evidence.limits, _meter(live, pipeline, evidence.metrics_url), prober)
     reason = None
     while reason is None and watching.seconds < seconds:
         time.sleep(watching.until_next())
@@ -200,11 +199,11 @@ class Watching:
 
 
 def budget_of(pipeline: str) -> Budget:
-    """What is declared for a pipeline; RuntimeError when nothing is."""
+    """How far a golden answer may be from PyTorch's; RuntimeError when nothing is declared."""
     if pipeline not in BUDGETS:
         raise RuntimeError(
-            f"{pipeline}: expected its limits in export/budgets.py, found those of {', '.join(BUDGETS)}; "
-            "declare some"
+            f"{pipeline}: expected its budget in export/budgets.py, found those of {', '.join(BUDGETS)}; "
+            "declare one"
         )
     return BUDGETS[pipeline]
 

@@ -187,20 +187,22 @@ def test_series_of_other_pipelines_are_left_out():
 
 
 def test_an_answer_is_held_to_numbers_to_sums_and_to_pytorch():
-    budget = replace(
-        BUDGETS["weld_inspection"], tolerances={"probabilities": 0.05}, exact=("modality_status",)
-    )
+    budget, sent = BUDGETS["weld_inspection"], ("video", "audio")
     answer = {"probabilities": np.array([0.75, 0.25]), "modality_status": np.array([0, 1])}
-    assert fault(answer, {}, budget) == ""
-    assert fault(answer, answer, budget) == ""
+    assert fault(answer, {}, budget, sent) == ""
+    assert fault(answer, answer, budget, sent) == ""
     broken = {**answer, "probabilities": np.array([np.nan, 0.25])}
-    assert fault(broken, {}, budget) == "probabilities: expected finite numbers, got 1 that are not"
+    assert fault(broken, {}, budget, sent) == "probabilities: expected finite numbers, got 1 that are not"
     logits = {**answer, "probabilities": np.array([3.0, -1.0])}
-    assert fault(logits, {}, budget) == "probabilities: expected a sum of 1, got 2.000"
+    assert fault(logits, {}, budget, sent) == "probabilities: expected a sum of 1, got 2.000"
     other = {**answer, "probabilities": np.array([0.5, 0.5])}
-    assert fault(answer, other, budget) == "probabilities: expected PyTorch's within 0.05, got 0.250 apart"
+    assert "probabilities: expected PyTorch's within" in fault(answer, other, budget, sent)
+    assert fault(answer, other, budget, sent).endswith("got 0.25 apart")
+    near = {**answer, "probabilities": np.array([0.751, 0.249])}
+    assert fault(answer, near, budget, sent) == ""
+    assert fault(answer, near, budget, ("audio",)).endswith("got 0.001 apart"), "sound is decoded losslessly"
     absent = {**answer, "modality_status": np.array([0, 0])}
-    assert fault(answer, absent, budget) == "modality_status: expected [0, 0], got [0, 1]"
+    assert fault(answer, absent, budget, sent) == "modality_status: expected [0, 0], got [0, 1]"
 
 
 SHORT = Evidence(limits=replace(LIMITS, window_s=1.0, requests=10))
