@@ -10,4 +10,7 @@ manifest        what lies in a version folder, and what it was made from
 publish         whole files or nothing
 engines         build, export, wrap and compare one model
 jobs            several of them side by side
+released        whether a version is live, so that no export changes it
+golden          requests with known truth, and what PyTorch answers to them
+budgets         what a new set may cost
 """

@@ -5,6 +5,7 @@ The live pipeline is only read. What comes out is a verdict in the record, a pag
 
 from __future__ import annotations
 
+import logging
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -22,6 +23,8 @@ from serving.releases.store import Store
 if TYPE_CHECKING:
     from export.budgets import Budget
     from serving.releases.golden import Golden
+
+log = logging.getLogger("serving.releases")
 
 CHECKABLE = ("prepared", "checked", "rejected")
 
@@ -57,9 +60,17 @@ def check(
         passed = all(one.passed for one in found)
     finally:
         if not passed:
-            live.unpin(pipeline + CANARY)
-            residents.trim(store, live, pipeline)
+            _unload(store, live, pipeline)
     return record
+
+
+def _unload(store: Store, live: Live, pipeline: str) -> None:
+    """Take the canary away; a server that went down meanwhile comes back without it."""
+    try:
+        live.unpin(pipeline + CANARY)
+        residents.trim(store, live, pipeline)
+    except RuntimeError as error:
+        log.warning("%s: %s", pipeline + CANARY, error)
 
 
 def _checkable(record: Pipeline, number: int) -> Release:
@@ -123,7 +134,13 @@ def _try(
             names = (pipeline, pipeline + CANARY)
             old, new = replay.replay(asker.ask, names, golden.requests(), progress=progress)
     except Silent as error:
-        return None, [loads, Finding("answers", False, f"answers: {error}")]
+        return None, [loads, Finding("errors", False, f"errors: {error}")]
+    if old.errors and not new.errors:
+        place, why = next(iter(old.errors.items()))
+        raise RuntimeError(
+            f"{pipeline}: expected the live release to answer, it failed on {len(old.errors)} of "
+            f"{len(golden.items)} items, as {golden.items[place].id}: {why}; bring it in order first"
+        )
     compared = Compared(
         golden, budget, old, new, golden.expected(weights_of(release)), golden.expected(weights_of(active))
     )

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
     from export.budgets import Budget
     from serving.releases.golden import Arrays, Golden
 
+TITLES = {"auroc": "AUROC"}
+
 
 @dataclass(frozen=True)
 class Finding:
@@ -100,19 +102,15 @@ def judge(compared: Compared) -> list[Finding]:
 
 
 def _answered(compared: Compared) -> Finding:
-    total = len(compared.golden.items)
-    for who, answers, advice in (
-        ("live", compared.live, "bring the live pipeline in order first, then check again"),
-        ("the new set", compared.new, "see the server's log; export the set again"),
-    ):
-        if answers.errors:
-            place, why = next(iter(answers.errors.items()))
-            text = (
-                f"answers: expected one to each of {total} items, {who} failed on {len(answers.errors)}, as "
-                f"{compared.golden.items[place].id}: {why}; {advice}"
-            )
-            return Finding("errors", False, text, len(answers.errors), 0, "{:.0f}")
-    return Finding("errors", True, f"all {total} items answered by both", 0, 0, "{:.0f}")
+    total, errors = len(compared.golden.items), compared.new.errors
+    if not errors:
+        return Finding("errors", True, f"all {total} items answered by both", 0, 0, "{:.0f}")
+    place, why = next(iter(errors.items()))
+    text = (
+        f"errors: expected an answer to each of {total} items, the new set failed on {len(errors)}, as "
+        f"{compared.golden.items[place].id}: {why}; see the server's log, then export the set again"
+    )
+    return Finding("errors", False, text, len(errors), 0, "{:.0f}")
 
 
 def _finite(compared: Compared) -> Finding:
@@ -216,17 +214,17 @@ def _metrics(compared: Compared) -> Iterator[Finding]:
     """Accuracy and AUROC on the complete items, against the live set on the same items."""
     places = compared.complete()
     for name, (old, new) in metrics(compared).items():
-        allowed = compared.budget.drops[name]
+        allowed, title = compared.budget.drops[name], TITLES.get(name, name)
         drop = old - new
         if drop <= allowed:
-            text = f"{name} {new:.1%} on {len(places)} complete items, the live set {old:.1%}"
-            yield Finding(f"{name} drop", True, text, max(drop, 0.0), allowed, "{:.1%}")
+            text = f"{new:.1%} on {len(places)} complete items, the live set has {old:.1%}"
+            yield Finding(f"{title} drop", True, text, max(drop, 0.0), allowed, "{:.1%}")
             continue
         text = (
-            f"{name}: expected {old - allowed:.1%} or more on {len(places)} complete items (live: "
+            f"{title}: expected {old - allowed:.1%} or more on {len(places)} complete items (live: "
             f"{old:.1%}), got {new:.1%}; see the items on the page, then train again or release with --force"
         )
-        yield Finding(f"{name} drop", False, text, drop, allowed, "{:.1%}")
+        yield Finding(f"{title} drop", False, text, drop, allowed, "{:.1%}")
         if name == "accuracy" and (renamed := renaming(compared)):
             yield Finding("class order", False, renamed)
 

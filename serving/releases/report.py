@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
@@ -87,11 +88,11 @@ def _head(subject: Subject, found: Sequence[Finding], passed: bool) -> str:
     release = subject.release
     faults = [one for one in found if not one.passed]
     if passed:
-        text = "May go live: nothing is worse than the budget allows."
+        text = "May go live: nothing is worse than its budget allows."
     else:
         text = f"Stays out: {len(faults)} of {len(found)} findings speak against it."
-    sentences = "".join(f"<li>{escape(one.text)}</li>" for one in faults)
-    unproven = "".join(f"<li>{escape(one.text)}</li>" for one in found if not one.compared)
+    sentences = "".join(f"<li>{_sentence(one.text)}</li>" for one in faults)
+    unproven = "".join(f"<li>{_sentence(one.text)}</li>" for one in found if not one.compared)
     why = f" &middot; why: {escape(release.why)}" if release.why else ""
     return (
         f"<header><h1>{escape(subject.pipeline)} <span>release {release.number}</span></h1>"
@@ -101,6 +102,11 @@ def _head(subject: Subject, found: Sequence[Finding], passed: bool) -> str:
         f'<section class="verdict {"good" if passed else "bad"}"><b>{"PASSED" if passed else "REJECTED"}</b>'
         f"<div><p>{text}</p><ul>{sentences}</ul><ul class='note'>{unproven}</ul></div></section>"
     )
+
+
+def _sentence(text: str) -> str:
+    """A sentence as HTML; what it puts in backticks is something to type."""
+    return re.sub(r"`([^`]*)`", r"<code>\1</code>", escape(text))
 
 
 def _readable(time: str) -> str:
@@ -120,7 +126,7 @@ def _table(found: Sequence[Finding]) -> str:
                 charts.bar(one.used, one.passed) if measured else "",
                 _figure(one.value, one.unit) if measured else "",
                 _figure(one.limit, one.unit) if one.limit is not None else "",
-                escape(one.text.removeprefix(f"{one.name}: ")) if one.passed else "see above",
+                _sentence(one.text.removeprefix(f"{one.name}: ")) if one.passed else "see above",
             ]
         )
     return _section("Findings", _rows(("", "", "budget used", "measured", "allowed", ""), rows, "findings"))

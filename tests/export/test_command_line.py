@@ -1,3 +1,5 @@
+import json
+
 import pytest
 import torch
 
@@ -59,6 +61,44 @@ def test_a_weight_that_is_not_a_number_publishes_nothing(export, repository, tmp
     assert out == ""
     assert not (repository / MODEL / "1").exists()
     assert list((repository.parent / "build" / "export").iterdir()) == []
+
+
+def test_a_set_for_a_release_goes_beside_the_repository_and_has_no_version_yet(
+    export, repository, tmp_path, capsys
+):
+    out = tmp_path / "candidate"
+    assert export("--out", str(out)) == 0
+    assert capsys.readouterr().out == f"{out}\n"
+    assert {file.name for file in (out / MODEL).iterdir()} == {"model.onnx", "dense.onnx", "manifest.json"}
+    assert manifest.read(out / MODEL)["version"] is None
+    assert not (repository / MODEL / "1").exists()
+    assert [path.name for path in tmp_path.glob(".candidate*")] == []
+    assert export("--out", str(out)) == 0
+    assert f"{MODEL}: nothing changed" in capsys.readouterr().err
+
+
+def test_version_1_is_left_alone_while_a_release_serves_it(export, repository, tmp_path, capsys):
+    assert export() == 0
+    written = manifest.read(repository / MODEL / "1")
+    member = {
+        "version": 1,
+        "files": {name: entry["sha256"] for name, entry in written["files"].items()},
+        "weights_sha256": written["weights_sha256"],
+    }
+    record = {
+        "active": 1,
+        "previous": None,
+        "releases": {"1": {"state": "released", "members": {MODEL: member}}},
+    }
+    (repository / "releases.json").write_text(json.dumps({"schema": 1, "pipelines": {"tiny": record}}))
+
+    torch.manual_seed(4)
+    other = save_weights(build(PRESETS["tiny"]), tmp_path / "other.safetensors")
+    capsys.readouterr()
+    assert export(file=other) == 1
+    assert "use --out FOLDER, then `python -m serving release prepare tiny" in capsys.readouterr().err
+    assert manifest.verify(repository / MODEL / "1") == []
+    assert export("--force") == 0, "the same engine again changes nothing"
 
 
 def test_missing_weights_say_how_to_get_them(export, tmp_path, capsys):

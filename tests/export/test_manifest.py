@@ -90,3 +90,14 @@ def test_a_manifest_is_json_and_ends_with_a_newline(folder):
     text = (folder / manifest.FILE).read_text()
     assert text.endswith("}\n")
     assert json.loads(text)["version"] == 1
+
+
+def test_a_model_with_classes_says_in_which_order(folder, recipe):
+    described = manifest.describe(recipe, None, [folder / "model.onnx"], [], ("Good", "Crack"))
+    assert (described["class_names"], described["version"]) == (["Good", "Crack"], None)
+    assert "class_names" not in manifest.read(folder)
+
+
+def test_a_budget_that_is_tuned_leaves_every_engine_current():
+    for name in manifest.APART:
+        assert (manifest.ROOT / name).is_file()
