@@ -11,6 +11,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 from numpy.typing import NDArray
 
+from benchmarks.flips import Change
 from benchmarks.one_by_one import Window
 from benchmarks.recording import FAILED, Recording
 from benchmarks.swap import Outcome
@@ -87,11 +88,10 @@ def _dots(axes: Axes, recorded: Recording, labels: NDArray[np.str_]) -> None:
 
 def _zoom(axes: Axes, outcome: Outcome) -> None:
     """Some changes from close by: every request a line from when it was due to its answer."""
-    middle = max(0, (len(outcome.changes) - ZOOM_CHANGES) // 2)
-    shown = outcome.changes[middle : middle + ZOOM_CHANGES]
-    begin_s, end_s = shown[0].begin_s - 0.35, shown[-1].end_s + 0.35
     recorded = outcome.recorded
     came_s = recorded.due_s + recorded.latency_s
+    shown = _most_crossed(outcome.changes, recorded.due_s, came_s)
+    begin_s, end_s = shown[0].begin_s - 0.35, shown[-1].end_s + 0.35
     inside = np.flatnonzero((came_s > begin_s) & (recorded.due_s < end_s))
     _spans(axes, recorded, outcome.labels, inside)
     top = max(4.0, 1.2 * len(inside))  # the upper sixth is for the labels
@@ -110,6 +110,16 @@ def _zoom(axes: Axes, outcome: Outcome) -> None:
         loc="left", fontsize=11, color=INK,
     )  # fmt: skip
     _finish(axes, "requests, in order")
+
+
+def _most_crossed(
+    changes: Sequence[Change], due_s: NDArray[np.float64], came_s: NDArray[np.float64]
+) -> Sequence[Change]:
+    """The ZOOM_CHANGES changes in a row that the most requests were under way at."""
+    crossed = [int(((due_s < change.end_s) & (came_s > change.begin_s)).sum()) for change in changes]
+    starts = range(max(1, len(changes) - ZOOM_CHANGES + 1))
+    best = max(starts, key=lambda start: sum(crossed[start : start + ZOOM_CHANGES]))
+    return changes[best : best + ZOOM_CHANGES]
 
 
 def _spans(axes: Axes, recorded: Recording, labels: NDArray[np.str_], chosen: NDArray[np.intp]) -> None:
