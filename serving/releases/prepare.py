@@ -141,7 +141,9 @@ def discard(store: Store, pipeline: str, number: int) -> Pipeline:
     if _is_discarded(record, number):
         return record
     kept = _used_by_others(store, pipeline, number)
-    alone = [(model, version) for model, version in release.versions.items() if (model, version) not in kept]
+    # A member without recorded files (gate, preprocess of the checkout) is code under git, not an engine.
+    engines = [(model, one.version) for model, one in release.members.items() if one.files]
+    alone = [engine for engine in engines if engine not in kept]
     staging.remove(store, [store.repository / model / str(version) for model, version in alone])
     text = ", ".join(f"{model} {version}" for model, version in alone) or "nothing: others use all of it"
     return store.write(pipeline, record.with_event(DISCARD, number, whoami(), text))

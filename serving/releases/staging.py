@@ -16,6 +16,7 @@ from serving.releases.sets import Candidate
 from serving.releases.store import Store, sync_folder
 
 FOLDER = "staging"
+PLACEHOLDER = ".gitkeep"  # what git has of a version folder whose engines are made by an export
 CHUNK_BYTES = 8 << 20
 
 Progress = Callable[[str, int, int], None]  # what, how much of it is done, how much there is
@@ -58,10 +59,20 @@ def remove(store: Store, folders: Iterable[Path]) -> int:
             trash = store.folder / FOLDER / f"trash-{folder.parent.name}-{folder.name}"
             trash.parent.mkdir(parents=True, exist_ok=True)
             folder.rename(trash)
+            if (trash / PLACEHOLDER).exists():
+                _bring_placeholder(store, folder)
             sync_folder(folder.parent)
             count += 1
     empty(store)
     return count
+
+
+def _bring_placeholder(store: Store, folder: Path) -> None:
+    """A version folder that the checkout itself has stays there, without its engines."""
+    bare = store.folder / FOLDER / f"bare-{folder.parent.name}-{folder.name}"
+    bare.mkdir()
+    (bare / PLACEHOLDER).touch()
+    bare.rename(folder)
 
 
 def empty(store: Store) -> None:

@@ -1,5 +1,6 @@
 """A set comes into the repository whole or not at all, whenever the tool is killed."""
 
+import dataclasses
 import itertools
 import shutil
 from collections.abc import Iterator
@@ -332,6 +333,20 @@ def test_discarding_deletes_what_only_that_release_used(store, source, tmp_path)
     event = record.history[-1]
     assert (event.verb, event.release, event.text) == ("discard", 2, "encoder 2, head 2")
     assert discard(store, PIPELINE, 2) == record
+
+
+def test_discarding_the_adopted_release_leaves_the_checkout_what_git_has_of_it(store, source, tmp_path):
+    for model in ("encoder", "head"):
+        (store.repository / model / "1" / ".gitkeep").touch()
+    bring(store, source)
+    record = store.read(PIPELINE)
+    store.write(PIPELINE, dataclasses.replace(record, active=2, previous=None))
+    with_state(store, 1, "retired")
+    discard(store, PIPELINE, 1)
+    left = sorted(path.relative_to(store.repository) for path in store.repository.glob("*/1/*"))
+    assert [str(path) for path in left] == ["encoder/1/.gitkeep", "head/1/.gitkeep"]
+    assert version_folders(store.repository)["gate"] == ["1"], "code under git is no engine"
+    assert not (store.folder / "staging").exists()
 
 
 def test_what_another_release_names_is_kept_until_that_is_discarded_too(store, source, tmp_path):
