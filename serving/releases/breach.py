@@ -24,7 +24,9 @@ class Limits:
 
     failures: float = 0.01  # a flip itself loses none; refusals of the gate are in both periods
     degraded: float = 0.05  # cameras come and go: one of four failing in one weld of five
-    latency: float = 1.5  # two equal windows of 5 s on a busy machine were up to 1.3 apart
+    # `check` holds a set to 1.2, side by side. Here time passes in between: on two cores that other processes
+    # came to share, windows of 5 s of one and the same set went from 50 to 166 ms in a minute.
+    latency: float = 2.0
     latency_ms: float = 5.0
     window_s: float = 5.0
     requests: int = 20

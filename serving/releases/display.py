@@ -88,7 +88,8 @@ class Plain:
         self._write(ending(self._verb, kind, time.monotonic() - self._started, self._text))
 
     def _write(self, text: str) -> None:
-        print(text, file=self._stream, flush=True)
+        self._stream.write(text + "\n")
+        self._stream.flush()
 
 
 class Rewritten(Plain):
