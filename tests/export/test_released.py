@@ -37,8 +37,8 @@ def test_a_version_knows_who_uses_it(repository):
 
 def test_a_live_engine_is_not_replaced_by_one_of_other_weights(repository):
     sentence = (
-        r"nose/2: expected to leave release 2 of smell \(live\) as it is, got an export made from other weights; "
-        "use --out FOLDER, then `python -m serving release prepare smell --from FOLDER`"
+        r"nose/2: expected to leave release 2 of smell \(live\) as it is, got an export made from other "
+        "weights; use --out FOLDER, then `python -m serving release prepare smell --from FOLDER`"
     )
     with pytest.raises(ValueError, match=sentence):
         released.refuse_other_weights(repository, "nose", 2, "other")
