@@ -22,7 +22,7 @@ from tritonclient.grpc import InferenceServerClient
 import serving
 from benchmarks import open_loop, recording
 from benchmarks.recording import Recording
-from benchmarks.two_sets import NEW, OLD, OUTPUTS, PIPELINE, TOLERANCE, TwoSets, copy_repository
+from benchmarks.two_sets import NEW, OLD, OUTPUTS, PIPELINE, TwoSets, copy_repository
 from serving.control import REPOSITORY
 from serving.releases.live import Live
 
@@ -57,14 +57,12 @@ def measure(
     work: Path,
     engines: Mapping[str, Path],
     payloads: Sequence[Mapping[str, Any]],
-    answers: Mapping[str, NDArray[np.float32]],
     plan: Reloads,
-) -> tuple[Recording, NDArray[np.str_], list[Window]]:
+) -> tuple[Recording, list[Window]]:
     """Reload on a server of our own, under open-loop load.
 
     engines: model -> folder of its new version
-    answers: what every combination answers, as `two_sets.references` found it
-    returns: every request, the combination that answered each, the windows of the reloads
+    returns: every request, and the windows of the reloads
     """
     repository = copy_repository(REPOSITORY, work / "one_by_one").resolve()
     schedule = open_loop.poisson(plan.rate_hz, plan.duration_s, len(payloads), plan.seed)
@@ -75,7 +73,7 @@ def measure(
         with open_loop.Traffic(load) as traffic:
             windows = list(_reloads(server.grpc, repository, engines, plan, traffic.begin()))
             recorded = traffic.finish()
-    return recorded, recording.classify(recorded, answers, TOLERANCE), windows
+    return recorded, windows
 
 
 def _follow_newest(url: str, repository: Path) -> None:

@@ -67,24 +67,27 @@ def run(request: Request) -> Outcome:
             payloads = stages.welds(None, plan.seed, request.work.parent)
             stage = flips.arrange(Releases(PIPELINE, repository, url), source, payloads)
         answers = flips.told_apart(stage)
+        least = two_sets.margin(answers)
+        tolerance = two_sets.tolerance(least)
         facts: dict[str, Any] = {
             "changed_models": list(stage.sets.changed),
             "combinations_told_apart": len(answers),
-            "least_distance": two_sets.margin(answers),
-            "tolerance": two_sets.TOLERANCE,
+            "least_distance": least,
+            "tolerance": tolerance,
             "plan": asdict(plan),
         }
         capacity_hz = flips.capacity(stage)
         rate_hz = request.rate_hz or flips.SHARE_OF_CAPACITY * capacity_hz
         recorded, changes = flips.measure(stage, plan, rate_hz)
-    labels = recording.classify(recorded, answers, two_sets.TOLERANCE)
+    labels = recording.classify(recorded, answers, tolerance)
     facts |= {"capacity_hz": round(capacity_hz, 2), "share_of_capacity": round(rate_hz / capacity_hz, 2)}
     result = facts | figures(recorded, labels, changes, plan)
     if not request.naive:
         return Outcome(result, recorded, labels, changes)
     engines = one_by_one.engines_of(stage.releases.repository, stage.sets)
     reloads = one_by_one.Reloads(rate_hz=rate_hz, seed=plan.seed)
-    naive = one_by_one.measure(request.work, engines, stage.payloads, answers, reloads)
+    rows, windows = one_by_one.measure(request.work, engines, stage.payloads, reloads)
+    naive = rows, recording.classify(rows, answers, tolerance), windows
     return Outcome(result | {"one_by_one": one_by_one.figures(*naive)}, recorded, labels, changes, naive)
 
 

@@ -28,9 +28,9 @@ PIPELINE, PRESET = "weld_inspection", "weld_small"
 OUTPUTS = ("probabilities", "anomaly_score", "embedding")
 OLD, NEW = "old", "new"
 NOISY = {"encoders.video": "video_encoder", "encoders.audio": "audio_encoder", "fusion": "fusion"}
-NOISE = 0.2  # relative
-# One set, the same weld in another batch: 1.2e-7 apart at most. Two sets: at least MARGIN is demanded.
-TOLERANCE, MARGIN = 1e-5, 1e-4
+NOISE = 0.2  # relative; every two combinations then answer at least 6e-4 apart
+MARGIN = 2e-5  # the least that is accepted; one set answers the same weld in another batch 1.2e-7 apart
+MAX_TOLERANCE = 1e-3
 
 
 @dataclass(frozen=True)
@@ -129,3 +129,8 @@ def margin(found: Mapping[str, NDArray[np.float32]]) -> float:
             f"between {one!r} and {other!r}; choose a set whose models differ more"
         )
     return least
+
+
+def tolerance(least: float) -> float:
+    """How far an answer may lie from its own set: a quarter of the least distance, so it fits one only."""
+    return min(MAX_TOLERANCE, least / 4.0)

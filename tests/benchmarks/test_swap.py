@@ -60,6 +60,10 @@ def test_sets_are_told_apart_by_their_nearest_answers():
         two_sets.margin(found)
 
 
+def test_an_answer_within_tolerance_of_one_set_is_outside_that_of_every_other():
+    assert two_sets.tolerance(4e-4) == pytest.approx(1e-4) and two_sets.tolerance(0.5) == 1e-3
+
+
 def test_noise_falls_on_three_networks_and_is_the_same_for_a_seed(tmp_path):
     names = ("encoders.video.a", "encoders.audio.a", "fusion.a", "encoders.image.a", "heads.a")
     save_file({name: np.ones((4, 4), np.float16) for name in names}, tmp_path / "plain.safetensors")
