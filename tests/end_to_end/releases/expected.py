@@ -1,6 +1,6 @@
-"""What a candidate's engines answer to a golden set, asked of ONNX Runtime here instead of PyTorch or a server.
+"""What a candidate's engines answer to a golden set, by ONNX Runtime in this process.
 
-`python -m export golden --weights` asks PyTorch, which needs the weights; a set made by editing engines has none.
+`python -m export golden --weights` asks PyTorch, which needs weights; a set made by editing engines has none.
 """
 
 from __future__ import annotations
@@ -60,7 +60,7 @@ def _session(file: Path) -> onnxruntime.InferenceSession:
 
 
 def _tensors(request: Mapping[str, np.ndarray]) -> Arrays:
-    """What the engines see of one request, batch of one, by the names of the pipeline's wires; and statuses."""
+    """What the engines see of one request, a batch of one, by the names of the wires; and the statuses."""
     preset = PRESETS[PRESET]
     line = {"id": "", "label": 0, "modalities": (), "damage": ""}
     item = Item.from_inputs(line, request)

@@ -1,12 +1,12 @@
 """Runs one release step in a process of its own and kills it at one chosen moment.
 
-A moment is everything that changes what another process could see: a file opened for writing, synced, renamed or
-removed, a folder made or removed, a model loaded or unloaded (before and after). Counting them first and then dying
-at each in turn visits every state that a crash can leave. A file that is open and not yet synced is cut to half
-first: that is what a power failure leaves of it, and a killed process of a file larger than its buffer.
+A moment is everything that changes what another process could see: a file opened for writing, synced,
+renamed or removed, a folder made or removed, a model loaded or unloaded (before and after). Counting them and
+then dying at each in turn visits every state that a crash can leave. A file that is open and not yet synced is
+cut to half first: that is what a power failure leaves of it, and a kill of one larger than its buffer.
 
-`python -m tests.end_to_end.releases.killing` is the process that the tests fork steps from, since importing what a
-step needs takes a second and forking takes milliseconds. It reads one order a line and answers with one line.
+`python -m tests.end_to_end.releases.killing` is the process that the tests fork steps from, since importing
+takes a second and forking milliseconds. It reads one order a line and answers with one line.
 """
 
 from __future__ import annotations
@@ -114,7 +114,7 @@ class Moments:
     def _around_fsync(self, real: Callable[[int], None]) -> Callable[[int], None]:
         def fsync(descriptor: Any) -> None:
             number = descriptor if isinstance(descriptor, int) else descriptor.fileno()
-            path = os.readlink(f"/proc/self/fd/{number}")
+            path = str(Path(f"/proc/self/fd/{number}").readlink())
             self.pass_by(f"fsync {self._name(path)}: before")
             real(descriptor)
             if os.path.realpath(self._unsynced or os.sep) == path:
@@ -134,15 +134,14 @@ class Moments:
 
     def _tear(self) -> None:
         dies = self._victim == os.getpid() and self._signal == signal.SIGKILL
-        if dies and self._unsynced and os.path.isfile(self._unsynced):
-            found = os.stat(self._unsynced)
-            if found.st_nlink == 1:
-                os.truncate(self._unsynced, found.st_size // 2)
+        torn = Path(self._unsynced)
+        if dies and torn.is_file() and torn.stat().st_nlink == 1:
+            os.truncate(torn, torn.stat().st_size // 2)
 
     def _ours(self, path: Any) -> bool:
         """Paths relative to an open folder (as rmtree uses them) count: nothing else here does that."""
         text = os.fsdecode(path)
-        return not os.path.isabs(text) or os.path.realpath(text).startswith(self._inside)
+        return not Path(text).is_absolute() or os.path.realpath(text).startswith(self._inside)
 
     def _name(self, path: Any) -> str:
         return os.fsdecode(path).removeprefix(self._inside)

@@ -22,7 +22,7 @@ OLD, NEW = "A", "B"  # what the repository held, and the good set
 
 
 def clone(repository: Path, folder: Path) -> Path:
-    """A repository with the same version 1 and no releases; engines are hard links, nobody writes into them."""
+    """A repository with the same version 1 and no releases; engines are hard links: nobody writes to them."""
     skip = shutil.ignore_patterns("weld_base_*", "releases.json", ".releases", "__pycache__", "[2-9]*")
     return Path(shutil.copytree(repository, folder, copy_function=_link, ignore=skip))
 

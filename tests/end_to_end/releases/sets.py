@@ -1,7 +1,7 @@
 """Release candidates made from an export by editing its ONNX files: a good set, and every bad one.
 
-No torch: an edited graph is written in milliseconds, a real export takes half a minute. Manifests are rewritten as
-an exporter would that believes in what it made: hashes that match, whatever the file is worth.
+No torch: an edited graph is written in milliseconds, a real export takes half a minute. Manifests are written
+again as by an exporter that believes in what it made: hashes that match, whatever the file is worth.
 """
 
 from __future__ import annotations
@@ -168,6 +168,7 @@ def wrong_label_order(repository: Path, folder: Path) -> Path:
     """A head trained with the classes in alphabetical order, by an exporter that does not say so."""
     source = good(repository, folder)
     edit(source / FUSION, permuting(np.argsort(np.array(CLASS_NAMES))))
+    claim_weights(source, "alphabetical labels")
     return source
 
 
@@ -190,17 +191,30 @@ def permuting(order: np.ndarray) -> Edit:
 
 
 def worse_head(repository: Path, folder: Path) -> Path:
-    """A head that lost its accuracy: the classifier is as much noise as training."""
+    """A head that lost its accuracy in training."""
+    source = good(repository, folder)
+    edit(source / FUSION, spoiling(seed=5))
+    claim_weights(source, "a training gone wrong")
+    return source
+
+
+def drifted_engine(repository: Path, folder: Path) -> Path:
+    """A head that lost its accuracy on the way from good weights to an engine, as a bad quantisation does."""
+    source = good(repository, folder)
+    edit(source / FUSION, spoiling(seed=6))
+    return source
+
+
+def spoiling(seed: int) -> Edit:
+    """Noise on the classifier, eight times its own spread: twice would not cost one answer in nine."""
 
     def change(model: onnx.ModelProto) -> None:
         tensor = initializer(model, CLASSIFIER[0])
         array = numpy_helper.to_array(tensor)
-        noise = np.random.default_rng(5).standard_normal(array.shape)
-        replace(tensor, array + (2.0 * array.std() * noise).astype(array.dtype))
+        noise = np.random.default_rng(seed).standard_normal(array.shape)
+        replace(tensor, array + (8.0 * array.std() * noise).astype(array.dtype))
 
-    source = good(repository, folder)
-    edit(source / FUSION, change)
-    return source
+    return change
 
 
 def mixed_weights(repository: Path, folder: Path) -> Path:

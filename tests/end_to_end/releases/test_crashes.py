@@ -1,4 +1,4 @@
-"""kill -9 of the tool, or of the server, anywhere in a step: the live answers stay those of the active release.
+"""kill -9 of the tool or of the server, anywhere in a step: the active release stays what answers.
 
 `killing.py` says what a moment is. The normal run dies at the decisive ones and at a sample of the others;
 CROSSFUSE_EVERY_MOMENT=1 dies at every one.
@@ -75,7 +75,7 @@ class Scene:
         return pid
 
     def await_another_server(self, pid: int) -> None:
-        """The supervisor starts at once after the first crash, ever more slowly after those that follow soon."""
+        """The supervisor starts it at once after the first crash, ever more slowly after further ones."""
         until(
             lambda: self.served.state().phase == "ready" and self.served.state().server_pid != pid,
             "the server to be started again",
