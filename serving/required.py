@@ -1,15 +1,18 @@
 """What must lie in the model repository before a server can load a pipeline."""
 
+from __future__ import annotations
+
 import difflib
 from collections.abc import Iterable, Iterator
 from pathlib import Path
-
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
+from typing import TYPE_CHECKING
 
 from multimodal.presets import PRESETS
 from serving.releases.record import Release
 from serving.releases.store import Store
+
+if TYPE_CHECKING:
+    from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 # The file each engine loads from a version folder when the configuration does not name another.
 DEFAULT_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "dali": "dali.py"}
@@ -73,8 +76,11 @@ def _missing(
                 yield f"{path} is missing; {remedy(name, filename or '')}"
 
 
-def configuration(repository: Path, name: str, target: str = "cpu") -> model_config_pb2.ModelConfig:
+def configuration(repository: Path, name: str, target: str = "cpu") -> ModelConfig:
     """What the server of `target` reads about a model, parsed; ValueError when it cannot be."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2  # here: a tenth of a second that `--help` need not pay
+
     path = configuration_file(repository, name, target)
     try:
         return text_format.Parse(path.read_text(), model_config_pb2.ModelConfig())
@@ -94,7 +100,7 @@ def configuration_file(repository: Path, name: str, target: str = "cpu") -> Path
     return path
 
 
-def served_versions(folder: Path, config: model_config_pb2.ModelConfig) -> list[str]:
+def served_versions(folder: Path, config: ModelConfig) -> list[str]:
     """Version folders that the configuration's policy selects, ascending; the newest alone by default."""
     present = sorted(
         (path.name for path in folder.iterdir() if path.is_dir() and path.name.isdecimal()), key=int
