@@ -1,6 +1,8 @@
 """The README's commands exist and its Python runs."""
 
+import itertools
 import re
+import shlex
 import subprocess
 import sys
 from pathlib import Path
@@ -21,9 +23,10 @@ def test_every_make_verb_of_the_readme_is_one(command):
 
 @pytest.mark.parametrize("command", [line for line in COMMANDS if line.startswith("python -m ")])
 def test_every_module_command_of_the_readme_is_understood(command):
-    _, _, module, verb, *rest = command.split()
-    flags = [word for word in rest if word.startswith("--")]
-    arguments = [sys.executable, "-m", module, verb, "--help"]
+    _, _, module, *words = shlex.split(command)
+    flags = [word for word in words if word.startswith("--")]
+    verbs = list(itertools.takewhile(lambda word: not word.startswith("--"), words))
+    arguments = [sys.executable, "-m", module, *verbs, "--help"]
     done = subprocess.run(arguments, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert all(flag in done.stdout for flag in flags)
