@@ -17,7 +17,7 @@ import serving
 from benchmarks import record, stages
 
 BUILD = Path("build/benchmarks")
-QUICK = {"flips": 4, "steady_s": 3.0}
+QUICK = {"flips": 4, "blocks": 2, "steady_s": 3.0}
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -65,7 +65,9 @@ def _add_swap(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument(
         "--every-s", type=float, default=0.7, help="from one to the next (default: %(default)s)"
     )
-    verb.add_argument("--steady-s", type=float, help="of plain traffic before and after (default: 30)")
+    verb.add_argument(
+        "--steady-s", type=float, help="of plain traffic around each block of flips (default: 10)"
+    )
     verb.add_argument("--rate", type=float, metavar="HZ", help="default: 40 %% of what the server can do")
     verb.add_argument("--set", type=Path, metavar="DIR", help="engines to flip to (default: some are made)")
     verb.add_argument("--url", help="a running server of yours, with --repository (default: start one)")

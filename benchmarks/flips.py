@@ -33,18 +33,26 @@ WHY = "benchmark of the flip itself; the sets are made to differ"
 class Plan:
     """How long, how often, how much.
 
-    flips: and as many rollbacks; every_s: from one change to the next; steady_s: before and after them
+    flips:  and as many rollbacks; every_s: from one change to the next
+    blocks: of changes, with `steady_s` of plain traffic before, between and after them: what else the machine
+            does then falls on both alike
     """
 
     flips: int = 50
     every_s: float = 0.7
-    steady_s: float = 30.0
+    blocks: int = 5
+    steady_s: float = 10.0
     seed: int = 7
 
     @property
     def duration_s(self) -> float:
         """Of the whole schedule."""
-        return 2 * self.steady_s + 2 * self.flips * self.every_s
+        return (self.blocks + 1) * self.steady_s + 2 * self.flips * self.every_s
+
+    def due_s(self, index: int) -> float:
+        """When change number `index` of 2 * flips is due."""
+        block = index * self.blocks // (2 * self.flips)
+        return (block + 1) * self.steady_s + index * self.every_s
 
 
 @dataclass(frozen=True)
@@ -141,7 +149,7 @@ def _changes(stage: Stage, plan: Plan, began: float) -> Iterator[Change]:
     """Flip and roll back in turn, each when it is due."""
     verbs = ["flip", "rollback"] * plan.flips
     for index, verb in enumerate(tqdm(verbs, desc="swap", unit="change", file=sys.stderr)):
-        time.sleep(max(0.0, began + plan.steady_s + index * plan.every_s - time.monotonic()))
+        time.sleep(max(0.0, began + plan.due_s(index) - time.monotonic()))
         begin_s = time.monotonic() - began
         done = _change(stage, verb)
         yield Change(verb, begin_s, time.monotonic() - began, done.control_ms, done.whole_ms)

@@ -22,6 +22,7 @@ from benchmarks.two_sets import NEW, OLD, PIPELINE
 from serving.releases.sequence import Releases
 
 NEAR_S = 0.3  # a request in flight this close to a change counts as met by it
+STEADY_S = 1.0  # one that is under way at least this far from every change counts as steady
 MAX_CHANGE_MS, MAX_RATIO = 50.0, 2.0
 VERBS = ("flip", "rollback")
 
@@ -81,7 +82,7 @@ def run(request: Request) -> Outcome:
         recorded, changes = flips.measure(stage, plan, rate_hz)
     labels = recording.classify(recorded, answers, tolerance)
     facts |= {"capacity_hz": round(capacity_hz, 2), "share_of_capacity": round(rate_hz / capacity_hz, 2)}
-    result = facts | figures(recorded, labels, changes, plan)
+    result = facts | figures(recorded, labels, changes)
     if not request.naive:
         return Outcome(result, recorded, labels, changes)
     engines = one_by_one.engines_of(stage.releases.repository, stage.sets)
@@ -91,15 +92,21 @@ def run(request: Request) -> Outcome:
     return Outcome(result | {"one_by_one": one_by_one.figures(*naive)}, recorded, labels, changes, naive)
 
 
-def figures(
-    recorded: Recording, labels: NDArray[np.str_], changes: Sequence[Change], plan: Plan
-) -> dict[str, Any]:
-    """What the proof rests on; latencies in milliseconds, of answers, from when each request was due."""
-    first_s, last_s = plan.steady_s, plan.steady_s + 2 * plan.flips * plan.every_s
-    is_steady = (recorded.due_s < first_s - NEAR_S) | (recorded.due_s >= last_s + NEAR_S)
-    met = near(recorded, changes)
+def figures(recorded: Recording, labels: NDArray[np.str_], changes: Sequence[Change]) -> dict[str, Any]:
+    """What the proof rests on; latencies in milliseconds, of answers, from when each request was due.
+
+    raises: ValueError when too little was answered to compare
+    """
+    is_steady = ~near(recorded, changes, STEADY_S)
+    met = near(recorded, changes, NEAR_S)
     steady = recording.percentiles_ms(recorded.latency_s[is_steady & recorded.answered])
     during = recording.percentiles_ms(recorded.latency_s[met & recorded.answered])
+    if not steady or not during:
+        raise ValueError(
+            f"swap: expected answers both far from and near to changes, got {int(is_steady.sum())} and "
+            f"{int(met.sum())} requests, {int((~recorded.answered).sum())} of all failed; raise --rate or "
+            "--steady-s, or see the server's log"
+        )
     known = (labels == OLD) | (labels == NEW) | (labels == recording.FAILED)
     return recording.summary(recorded, labels) | {
         "mixtures": int((~known).sum()),
@@ -113,10 +120,10 @@ def figures(
     }
 
 
-def near(recorded: Recording, changes: Sequence[Change]) -> NDArray[np.bool_]:
-    """(requests,) whether a request was under way within NEAR_S of a change."""
-    begin = np.array([change.begin_s for change in changes])[None] - NEAR_S
-    end = np.array([change.end_s for change in changes])[None] + NEAR_S
+def near(recorded: Recording, changes: Sequence[Change], within_s: float) -> NDArray[np.bool_]:
+    """(requests,) whether a request was under way within so many seconds of a change."""
+    begin = np.array([change.begin_s for change in changes])[None] - within_s
+    end = np.array([change.end_s for change in changes])[None] + within_s
     due = recorded.due_s[:, None]
     came = due + np.nan_to_num(recorded.latency_s, nan=np.inf)[:, None]
     return ((due <= end) & (came >= begin)).any(axis=1)

@@ -19,7 +19,6 @@ from tests.benchmarks.test_open_loop import record
 SETS = TwoSets(
     {"gate": 1, "video": 1, "audio": 1, "fusion": 1}, {"gate": 1, "video": 2, "audio": 2, "fusion": 3}
 )
-PLAN = Plan(flips=2, every_s=1.0, steady_s=4.0)  # changes at 4, 5, 6 and 7 s, all over at 12 s
 CHANGES = [
     Change(verb, begin_s, begin_s + 0.02, control_ms=5.0 + begin_s, whole_ms=20.0)
     for begin_s, verb in zip((4.0, 5.0, 6.0, 7.0), ("flip", "rollback") * 2, strict=True)
@@ -36,7 +35,7 @@ def recorded(worst_ms=20.0):
 
 def result(worst_ms=20.0, labels=LABELS, changes=CHANGES, answers=None):
     rows = recorded(worst_ms) if answers is None else record(answers)
-    return swap.figures(rows, labels, changes, PLAN)
+    return swap.figures(rows, labels, changes)
 
 
 def test_every_choice_of_old_and_new_models_is_a_combination_with_a_name():
@@ -84,19 +83,32 @@ def test_the_checkout_is_copied_without_later_versions(tmp_path):
     assert {path.name for path in copy.glob("*/[0-9]*")} == {"1"}
 
 
+def test_changes_come_in_blocks_with_plain_traffic_around_them():
+    plan = Plan(flips=3, every_s=1.0, blocks=2, steady_s=10.0)
+    assert [plan.due_s(index) for index in range(6)] == [10.0, 11.0, 12.0, 23.0, 24.0, 25.0]
+    assert plan.duration_s == 36.0
+
+
 def test_requests_under_way_near_a_change_count_as_met_by_it():
     changes = [Change("flip", 2.0, 2.1, 5.0, 100.0)]
     rows = replace(record([[1.0]] * 5), due_s=np.array([0.0, 1.5, 1.75, 2.35, 2.45]))
-    assert swap.near(rows, changes).tolist() == [False, False, True, True, False]
+    assert swap.near(rows, changes, 0.3).tolist() == [False, False, True, True, False]
     waiting = replace(rows, latency_s=np.array([1.8, 0.1, 0.1, 0.1, np.nan]))
-    assert swap.near(waiting, changes).tolist() == [True, False, True, True, False]
+    assert swap.near(waiting, changes, 0.3).tolist() == [True, False, True, True, False]
+
+
+def test_a_run_with_nothing_to_compare_says_so():
+    with pytest.raises(
+        ValueError, match=r"^swap: expected answers both far from and near to changes, got 6 and"
+    ):
+        result(answers=[[np.nan]] * 12, labels=np.full(12, FAILED))
 
 
 def test_a_swap_that_keeps_its_promises_has_no_faults():
     found = result()
     assert swap.faults(found) == []
     assert found["sets"] == {OLD: 10, NEW: 2} and found["mixtures"] == 0
-    assert found["steady"]["requests"] == 7 and found["changes"]["requests_met"] == 4
+    assert found["steady"]["requests"] == 6 and found["changes"]["requests_met"] == 4
     assert found["changes"]["flip"] == {
         "count": 2,
         "control_ms": {"median": 10.0, "max": 11.0},
@@ -181,7 +193,7 @@ def test_a_set_that_changes_too_little_is_refused(tmp_path):
 @pytest.mark.parametrize("naive", [False, True])
 def test_the_picture_is_drawn_with_and_without_the_comparison(tmp_path, naive):
     rows, labels = recorded(), np.array([*LABELS[:10], "mixture: new a", FAILED])
-    shown = swap.figures(rows, labels, CHANGES, PLAN) | {"changed_models": ["a", "b", "c"]}
+    shown = swap.figures(rows, labels, CHANGES) | {"changed_models": ["a", "b", "c"]}
     windows = [Window(1.0, 3.0)]
     compared = {"one_by_one": one_by_one.figures(rows, labels, windows)}
     outcome = swap.Outcome(
