@@ -16,6 +16,8 @@ from pathlib import Path
 from serving import state as states
 from serving.embedded import install
 from serving.processes import SHARED_MEMORY, listener, sweep
+from serving.releases.residents import resident_versions
+from serving.releases.store import Store
 from serving.required import missing_files, models_of
 from serving.server import (
     HOST,
@@ -93,13 +95,22 @@ def check(wanted: Options) -> None:
     missing = missing_files(wanted.repository, wanted.pipelines, wanted.target)
     if missing:
         raise RuntimeError("\n".join(missing))
-    check_shared_memory(SHM_BYTES * len(models_of(wanted.repository, wanted.pipelines, wanted.target)))
+    check_shared_memory(SHM_BYTES * loaded_versions(wanted))
     for kind, port in vars(wanted.ports).items():
         if not is_free(port, wanted.host):
             who = listener(port) or "a process of another user"
             raise RuntimeError(
                 f"{kind} port {port}: expected it free, {who} has it; stop that or choose another --port"
             )
+
+
+def loaded_versions(wanted: Options) -> int:
+    """How many versions of models a start loads: every model once, and what the previous release adds."""
+    models = set(models_of(wanted.repository, wanted.pipelines, wanted.target))
+    records = Store(wanted.repository).read_all()
+    released = [resident_versions(records[name]) for name in wanted.pipelines if name in records]
+    more = {(model, number) for one in released for model, numbers in one.items() for number in numbers[1:]}
+    return len(models) + len(more)
 
 
 def check_shared_memory(wanted_bytes: int, folder: Path = SHARED_MEMORY) -> None:
