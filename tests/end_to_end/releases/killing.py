@@ -2,8 +2,8 @@
 
 A moment is everything that changes what another process could see: a file opened for writing, synced,
 renamed or removed, a folder made or removed, a model loaded or unloaded (before and after). Counting them and
-then dying at each in turn visits every state that a crash can leave. A file that is open and not yet synced is
-cut to half first: that is what a power failure leaves of it, and a kill of one larger than its buffer.
+then dying at each in turn visits every state that a crash can leave. A file that is open and not yet synced
+is cut to half first: that is what a power failure leaves of it, and a kill of one larger than its buffer.
 
 `python -m tests.end_to_end.releases.killing` is the process that the tests fork steps from, since importing
 takes a second and forking milliseconds. It reads one order a line and answers with one line.

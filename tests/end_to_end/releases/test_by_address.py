@@ -22,6 +22,7 @@ from tests.end_to_end.releases.traffic import Traffic
 pytestmark = pytest.mark.server
 ROOT = Path(__file__).parents[3]
 FROM_DISK = (f"--load-model={PIPELINE}",)
+AT_ONCE = ("--baseline-s", "0")
 
 
 @contextlib.contextmanager
@@ -79,11 +80,11 @@ def test_a_server_without_our_supervisor_takes_every_step_and_is_restored_after_
             release("check", "--golden", str(few))
             traffic.some_more()
             assert traffic.seen == [OLD]
-            release("flip", "--why", "forth", "--force", "a busy machine may fail a check for latency")
+            release("flip", "--force", "a busy machine may fail a check for latency", *AT_ONCE)
             assert live() == NEW
             release("rollback", "--why", "and back")
             assert live() == OLD
-            release("flip", "2", "--why", "forth again")
+            release("flip", "2", "--why", "forth again", *AT_ONCE)
             traffic.some_more()
         assert traffic.errors == []
         assert traffic.seen == [OLD, NEW, OLD, NEW]

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks import open_loop
-from serving.releases.live import Live
+from serving.releases.live import CANARY, Live
 from serving.releases.store import Store
 from tests.end_to_end.releases.lab import NEW, OLD, smallest_difference
 from tests.end_to_end.releases.sets import CHANGED, PIPELINE
@@ -56,6 +56,19 @@ def test_flips_and_rollbacks_under_open_loop_traffic_lose_and_mix_nothing(
     record = Store(repository).read(PIPELINE)
     with Live(served.grpc, repository) as live:
         assert live.pinned(PIPELINE) == record.release(record.active).versions
+
+
+def test_a_trial_ends_with_the_flip_so_that_a_rollback_leaves_nobody_with_the_new_set(
+    checked, operator, served, repository
+):
+    """A client that sends a share to the canary must not go on with a set that was taken back."""
+    record = Store(repository).read(PIPELINE)
+    with Live(served.grpc, repository) as live:
+        live.hold({model: [1, version] for model, version in record.release(2).versions.items()})
+        live.pin(PIPELINE, record.release(2).versions, PIPELINE + CANARY)
+        operator.do("flip", number=2, why="forth")
+        operator.do("rollback", why="and back")
+        assert live.pinned(PIPELINE + CANARY) is None
 
 
 def _change(operator, forth: bool) -> None:
