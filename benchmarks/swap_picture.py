@@ -115,11 +115,14 @@ def _zoom(axes: Axes, outcome: Outcome) -> None:
 def _most_crossed(
     changes: Sequence[Change], due_s: NDArray[np.float64], came_s: NDArray[np.float64]
 ) -> Sequence[Change]:
-    """The ZOOM_CHANGES changes in a row that the most requests were under way at."""
+    """ZOOM_CHANGES changes of one block: those of which most had requests under way; a crowd counts as two."""
     crossed = [int(((due_s < change.end_s) & (came_s > change.begin_s)).sum()) for change in changes]
     starts = range(max(1, len(changes) - ZOOM_CHANGES + 1))
-    best = max(starts, key=lambda start: sum(crossed[start : start + ZOOM_CHANGES]))
-    return changes[best : best + ZOOM_CHANGES]
+    runs = [range(start, min(start + ZOOM_CHANGES, len(changes))) for start in starts]
+    spans_s = [changes[run[-1]].end_s - changes[run[0]].begin_s for run in runs]
+    whole = [run for run, span_s in zip(runs, spans_s, strict=True) if span_s <= 1.5 * min(spans_s)]
+    best = max(whole, key=lambda run: sum(min(2, crossed[index]) for index in run))
+    return [changes[index] for index in best]
 
 
 def _spans(axes: Axes, recorded: Recording, labels: NDArray[np.str_], chosen: NDArray[np.intp]) -> None:

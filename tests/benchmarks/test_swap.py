@@ -190,6 +190,14 @@ def test_a_set_that_changes_too_little_is_refused(tmp_path):
         flips.arrange(Same(), tmp_path, [])
 
 
+def test_the_picture_shows_changes_of_one_block_that_requests_crossed():
+    begins_s = [1.0, 2.0, 3.0, 20.0, 21.0, 22.0, 23.0, 24.0, 25.0, 26.0]
+    changes = [Change("flip", begin_s, begin_s + 0.1, 5.0, 100.0) for begin_s in begins_s]
+    due_s = np.array([1.0, 1.0, 1.0, 2.0, 26.0])
+    shown = swap_picture._most_crossed(changes, due_s, due_s + 0.05)
+    assert [change.begin_s for change in shown] == begins_s[4:]
+
+
 @pytest.mark.parametrize("naive", [False, True])
 def test_the_picture_is_drawn_with_and_without_the_comparison(tmp_path, naive):
     rows, labels = recorded(), np.array([*LABELS[:10], "mixture: new a", FAILED])
