@@ -115,7 +115,7 @@ def _zoom(axes: Axes, outcome: Outcome) -> None:
 def _most_crossed(
     changes: Sequence[Change], due_s: NDArray[np.float64], came_s: NDArray[np.float64]
 ) -> Sequence[Change]:
-    """ZOOM_CHANGES changes of one block: those of which most had requests under way; a crowd counts as two."""
+    """ZOOM_CHANGES changes of one block, the ones with requests under way at most of them."""
     crossed = [int(((due_s < change.end_s) & (came_s > change.begin_s)).sum()) for change in changes]
     starts = range(max(1, len(changes) - ZOOM_CHANGES + 1))
     runs = [range(start, min(start + ZOOM_CHANGES, len(changes))) for start in starts]
