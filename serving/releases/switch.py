@@ -7,7 +7,7 @@ import time
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass, replace
 
-from serving.releases.live import REHEARSAL, Live, Unreachable
+from serving.releases.live import CANARY, REHEARSAL, Live, Unreachable
 from serving.releases.record import Pending, Pipeline, Release, now
 from serving.releases.residents import known, refresh, resident_versions, restore, retire, serve, trim
 from serving.releases.store import Store
@@ -90,10 +90,15 @@ def settle(store: Store, live: Live | None, pipeline: str, by: str = "") -> Pipe
 
     undo_unfinished(store, pipeline)
     record = store.read(pipeline)
-    if record is None or record.pending is None or live is None:
+    if record is None or live is None:
         return record
-    pending = record.pending
-    serve(live, pipeline, record.release(record.active).versions)
+    versions, pending = record.release(record.active).versions, record.pending
+    # An ensemble that was loaded from disk follows the newest version of each model, also one that is merely
+    # loaded beside it for a check: that would be the flip.
+    if pending is not None or live.pinned(pipeline) not in (None, versions):
+        serve(live, pipeline, versions)
+    if pending is None:
+        return record
     live.unpin(pipeline + REHEARSAL)
     text = (
         f"the {pending.verb} to release {pending.release} by {pending.by} did not finish; "
@@ -131,7 +136,7 @@ class _Switch:
                 raise
             raise RuntimeError(f"{error}\n{consequence}") from error
         whole_ms = self._since()
-        text = f"release {number} is live, instead of {record.active}" + self._confirm(done)
+        text = f"release {number} is live, instead of {record.active}" + self._confirm(done, record)
         return Switched(done, text, control_ms, whole_ms)
 
     def _bring(self, record: Pipeline, release: Release) -> float:
@@ -171,14 +176,19 @@ class _Switch:
             self._verb, release.number, self._by, text, figures | {"from": record.active}
         )
 
-    def _confirm(self, done: Pipeline) -> str:
+    def _confirm(self, done: Pipeline, before: Pipeline) -> str:
         """Serve it once more if the server came back from a crash in between, which brought the old set.
 
-        A server that is away reads the record when it comes back: then there is nothing to do here.
+        A server that is away reads the record when it comes back: then there is nothing to do here. A canary
+        of either set has had its trial: what is live needs none, what was taken back deserves none.
         """
+        live, canary = self._live, self._pipeline + CANARY
+        sets = [done.release(number).versions for number in (done.active, before.active)]
         try:
-            serve(self._live, self._pipeline, done.release(done.active).versions)
-            self._live.unpin(self._pipeline + REHEARSAL)
+            serve(live, self._pipeline, sets[0])
+            live.unpin(self._pipeline + REHEARSAL)
+            if live.pinned(canary) in sets:
+                live.unpin(canary)
         except RuntimeError as error:
             log.warning("%s: %s", self._pipeline, error)
             return f"; but afterwards: {error}"
