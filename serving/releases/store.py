@@ -65,13 +65,11 @@ class Store:
 
     def write(self, pipeline: str, changed: Pipeline) -> Pipeline:
         """Replace one pipeline's record, in one step and durably; only for the holder of the lock."""
-        # Without indentation, which json leaves to Python: 0.3 ms instead of 1.4 for a hundred events, in the
-        # middle of every flip. `release status` and `release log` are for reading.
-        text = json.dumps(record.to_json({**self.read_all(), pipeline: changed}), allow_nan=False)
+        text = record.to_text({**self.read_all(), pipeline: changed})
         self.folder.mkdir(exist_ok=True)
         draft = self.folder / f"{FILE}.draft"
         with draft.open("w") as stream:
-            stream.write(text + "\n")
+            stream.write(text)
             stream.flush()
             os.fsync(stream.fileno())
         draft.rename(self.path)
