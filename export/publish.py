@@ -52,13 +52,14 @@ def publish(files: Sequence[Path], folder: Path) -> list[Path]:
     folder.mkdir(parents=True, exist_ok=True)
     published = []
     for file in files:
-        _sync(file)
+        sync(file)
         published.append(file.replace(folder / file.name))
-    _sync(folder)
+    sync(folder)
     return published
 
 
-def _sync(path: Path) -> None:
+def sync(path: Path) -> None:
+    """Make a file's content, or the renames inside a folder, durable."""
     descriptor = os.open(path, os.O_RDONLY)
     try:
         os.fsync(descriptor)

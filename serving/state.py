@@ -1,15 +1,14 @@
 """What is known about a server, in a folder: `state.json`, `lock`, `server.log`, `supervisor.log`."""
 
-import fcntl
 import json
 import os
-import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
-from typing import Literal, TextIO
+from typing import Literal
 
+from serving import lock
 from serving.server import Ports
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -67,38 +66,18 @@ def sole_owner(folder: Path, patience_s: float = 1.0) -> Iterator[None]:
     errors: BlockingIOError when another supervisor holds it for `patience_s`; a mere look takes microseconds
     """
     folder.mkdir(parents=True, exist_ok=True)
-    with (folder / "lock").open("a+") as lock:
-        deadline = time.monotonic() + patience_s
-        while not _try_lock(lock, fcntl.LOCK_EX):
-            if time.monotonic() > deadline:
-                raise BlockingIOError(
-                    f"{folder}: expected to be the only supervisor, {supervisor_pid(folder)} is one"
-                )
-            time.sleep(0.01)
-        lock.seek(0)
-        lock.truncate()
-        lock.write(str(os.getpid()))
-        lock.flush()
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(lock.held(folder / "lock", str(os.getpid()), patience_s))
+        except BlockingIOError as error:
+            raise BlockingIOError(f"{folder}: expected to be the only supervisor, {error} is one") from error
         yield
 
 
 def supervisor_pid(folder: Path) -> int | None:
     """Process id of the live supervisor of a folder; None when there is none."""
-    if not (folder / "lock").exists():
-        return None
-    with (folder / "lock").open() as lock:
-        if _try_lock(lock, fcntl.LOCK_SH):
-            return None
-        text = lock.read()
+    text = lock.holder_of(folder / "lock")
     return int(text) if text else None
-
-
-def _try_lock(lock: TextIO, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True
 
 
 def ended(state: State) -> State:

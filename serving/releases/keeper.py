@@ -101,7 +101,7 @@ class Keeper:
             self._failures, self._said = 0, ""
 
     def _restore_drifted(self) -> None:
-        if not self._store.path.exists() or self._store.is_locked() or not self._drifted():
+        if not self._store.path.exists() or self._store.holder() is not None or not self._drifted():
             return
         with self._store.locked("restore"):
             for pipeline, (pins, record) in self._drifted().items():

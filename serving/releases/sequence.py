@@ -195,7 +195,7 @@ class Releases:
             with self._connect(record) as live:
                 server = live.answers()
                 pinned = live.pinned(self.pipeline) if server else None
-        busy = (self.store.folder / "lock").read_text() if self.store.is_locked() else ""
+        busy = self.store.holder() or ""
         return Status(self.pipeline, record, self.url, server, pinned, busy)
 
     def log(self) -> tuple[Event, ...]:

@@ -12,8 +12,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 
 from export import manifest
+from export.publish import sync
 from serving.releases.sets import Candidate
-from serving.releases.store import Store, sync_folder
+from serving.releases.store import Store
 
 FOLDER = "staging"
 PLACEHOLDER = ".gitkeep"  # what git has of a version folder whose engines are made by an export
@@ -40,13 +41,13 @@ def bring(
                 done += size
                 progress("copying", done, total)
         _write(folder / manifest.FILE, {**one.manifest, "version": versions[one.model]})
-        sync_folder(folder)
+        sync(folder)
     for one in engines:
         _prove(staging / one.model, one)
     for place, one in enumerate(engines):
         model = store.repository / one.model
         (staging / one.model).rename(model / str(versions[one.model]))
-        sync_folder(model)
+        sync(model)
         progress("renaming", place + 1, len(engines))
     empty(store)
 
@@ -61,7 +62,7 @@ def remove(store: Store, folders: Iterable[Path]) -> int:
             folder.rename(trash)
             if (trash / PLACEHOLDER).exists():
                 _bring_placeholder(store, folder)
-            sync_folder(folder.parent)
+            sync(folder.parent)
             count += 1
     empty(store)
     return count

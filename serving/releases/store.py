@@ -3,17 +3,16 @@
 from __future__ import annotations
 
 import contextlib
-import fcntl
 import getpass
 import json
 import os
 import socket
-import time
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import TextIO
 
+from export.publish import sync
+from serving import lock
 from serving.releases import record
 from serving.releases.record import Pipeline
 
@@ -73,7 +72,7 @@ class Store:
             stream.flush()
             os.fsync(stream.fileno())
         draft.rename(self.path)
-        sync_folder(self.repository)
+        sync(self.repository)
         return changed
 
     @contextlib.contextmanager
@@ -82,36 +81,21 @@ class Store:
 
         errors: Busy, with who is at it since when
         """
+        me = f"`release {verb}` by {whoami()} (process {os.getpid()}) since {record.now()}"
         self.folder.mkdir(exist_ok=True)
-        with (self.folder / "lock").open("a+") as lock:
-            deadline = time.monotonic() + PATIENCE_S
-            while not _try_lock(lock, fcntl.LOCK_EX):
-                if time.monotonic() > deadline:
-                    raise Busy(
-                        f"{self.repository.name}: {self._holder()}; wait for the end of that, then try again"
-                    )
-                time.sleep(0.01)
-            lock.seek(0)
-            lock.truncate()
-            lock.write(f"`release {verb}` by {whoami()} (process {os.getpid()}) since {record.now()}")
-            lock.flush()
+        with contextlib.ExitStack() as stack:
             try:
-                yield
-            finally:
-                lock.seek(0)
-                lock.truncate()
+                stack.enter_context(lock.held(self.folder / "lock", me, PATIENCE_S))
+            except BlockingIOError as error:
+                raise Busy(
+                    f"{self.repository.name}: {str(error) or 'somebody'} is at work; "
+                    "wait for the end of that, then try again"
+                ) from error
+            yield
 
-    def is_locked(self) -> bool:
-        """Whether somebody is changing releases now."""
-        path = self.folder / "lock"
-        if not path.exists():
-            return False
-        with path.open() as lock:
-            return not _try_lock(lock, fcntl.LOCK_SH)
-
-    def _holder(self) -> str:
-        name = (self.folder / "lock").read_text()
-        return f"{name or 'somebody'} is at work"
+    def holder(self) -> str | None:
+        """Who is changing releases now, with which verb and since when; None when nobody is."""
+        return lock.holder_of(self.folder / "lock")
 
 
 def whoami() -> str:
@@ -121,20 +105,3 @@ def whoami() -> str:
     except (KeyError, OSError):  # a container may run as a number without a name
         user = str(os.getuid())
     return f"{user}@{socket.gethostname()}"
-
-
-def sync_folder(folder: Path) -> None:
-    """Make renames inside a folder durable."""
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
-
-
-def _try_lock(lock: TextIO, kind: int) -> bool:
-    try:
-        fcntl.flock(lock, kind | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return False
-    return True

@@ -1,5 +1,7 @@
 """A pipeline of two models on a real server whose answer tells which set it came from, mixtures included."""
 
+import contextlib
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -8,6 +10,7 @@ import onnx
 from onnx import TensorProto, helper
 from tritonclient.grpc import InferInput
 
+import serving
 from serving.releases.live import Live
 from serving.releases.record import Check, Member, Pipeline, Release, now
 from serving.releases.store import Store
@@ -99,3 +102,19 @@ def record_of(*releases: Release, active: int = 1, previous: int | None = None) 
 def two_releases() -> Pipeline:
     """Release 1 is live, release 2 has passed its check."""
     return record_of(release(1), release(2, "checked", passed=True))
+
+
+@contextlib.contextmanager
+def serving_pair(repository: Path) -> Iterator[Live]:
+    """A supervised server of the pair."""
+    with serving.running([PAIR], repository) as address, Live(address.grpc, repository) as live:
+        yield live
+
+
+def set_up(live: Live) -> Stage:
+    """Release 1 is live, release 2 has passed its check and is loaded; the caller holds the lock."""
+    store = Store(live.repository)
+    store.write(PAIR, two_releases())
+    live.hold({"first": [1, 2], "second": [1, 2]})
+    live.pin(PAIR, FIRST)
+    return Stage(live, store)

@@ -7,7 +7,6 @@ from pathlib import Path
 
 import pytest
 
-import serving
 from serving.releases import Busy, NotPassed, Releases
 from serving.releases.live import Live
 from serving.releases.overview import next_step
@@ -17,7 +16,6 @@ from serving.releases.switch import Switched
 from serving.releases.watch import Watched
 from tests.serving.releases import small_sets
 from tests.serving.releases.small_pipeline import (
-    FIRST,
     NEW,
     OLD,
     PAIR,
@@ -25,6 +23,8 @@ from tests.serving.releases.small_pipeline import (
     Stage,
     record_of,
     release,
+    serving_pair,
+    set_up,
     two_releases,
     write_repository,
 )
@@ -159,20 +159,17 @@ def test_what_comes_next_follows_from_the_record(record: Pipeline | None, step: 
 @pytest.fixture(scope="module")
 def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     repository = write_repository(tmp_path_factory.mktemp("repository"))
-    with serving.running([PAIR], repository) as address, Live(address.grpc, repository) as live:
+    with serving_pair(repository) as live:
         yield live
 
 
 @pytest.fixture
 def stage(live: Live) -> Iterator[Stage]:
-    store = Store(live.repository)
-    with store.locked("test"):
-        store.write(PAIR, two_releases())
-        live.hold({"first": [1, 2], "second": [1, 2]})
-        live.pin(PAIR, FIRST)
-    yield Stage(live, store)
-    shutil.rmtree(store.folder / PAIR, ignore_errors=True)
-    store.path.unlink()
+    with Store(live.repository).locked("test"):
+        stage = set_up(live)
+    yield stage
+    shutil.rmtree(stage.store.folder / PAIR, ignore_errors=True)
+    stage.store.path.unlink()
 
 
 @pytest.fixture

@@ -25,6 +25,8 @@ from tests.serving.releases.small_pipeline import (
     Stage,
     record_of,
     release,
+    serving_pair,
+    set_up,
     two_releases,
     write_engine,
     write_repository,
@@ -40,20 +42,17 @@ def repository(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 @pytest.fixture(scope="module")
 def live(repository: Path) -> Iterator[Live]:
-    with serving.running([PAIR], repository) as address, Live(address.grpc, repository) as live:
+    with serving_pair(repository) as live:
         yield live
 
 
 @pytest.fixture
 def stage(live: Live) -> Iterator[Stage]:
     """Release 1 is live, release 2 waits; under the lock, like every step, so the supervisor stays out."""
-    store = Store(live.repository)
-    with store.locked("test"):
-        store.write(PAIR, two_releases())
-        live.hold({"first": [1, 2], "second": [1, 2]})
-        live.pin(PAIR, FIRST)
-        yield Stage(live, store)
-        store.path.unlink()
+    with Store(live.repository).locked("test"):
+        stage = set_up(live)
+        yield stage
+        stage.store.path.unlink()
 
 
 class Failing(Store):

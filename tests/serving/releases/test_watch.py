@@ -11,7 +11,6 @@ import pytest
 from onnx import TensorProto, helper
 from tritonclient.utils import InferenceServerException
 
-import serving
 from export.budgets import BUDGETS
 from serving.releases.breach import Limits, Window, faults, judge, wrong_twice
 from serving.releases.live import Live, Statistics, Unreachable
@@ -20,7 +19,15 @@ from serving.releases.probes import Probe, fault
 from serving.releases.store import Store
 from serving.releases.switch import flip, rollback
 from serving.releases.watch import Evidence, Watched, before, observe, watch
-from tests.serving.releases.small_pipeline import FIRST, OLD, PAIR, Stage, two_releases, write_repository
+from tests.serving.releases.small_pipeline import (
+    OLD,
+    PAIR,
+    Stage,
+    serving_pair,
+    set_up,
+    two_releases,
+    write_repository,
+)
 from tests.serving.small_models import graph_of
 
 LIMITS = Limits(failures=0.01, degraded=0.05, latency=1.5, requests=20)
@@ -215,20 +222,17 @@ def live(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Live]:
     fails = helper.make_node("Reshape", ["x", "table"], ["answer"])
     graph = graph_of(fails, "x", TensorProto.FLOAT, np.array([7, 7], np.int64))
     onnx.save(graph, repository / "second" / "2" / "model.onnx")
-    with serving.running([PAIR], repository) as address, Live(address.grpc, repository) as live:
+    with serving_pair(repository) as live:
         yield live
 
 
 @pytest.fixture
 def stage(live: Live) -> Iterator[Stage]:
     """Release 1 is live, release 2 waits and is loaded."""
-    store = Store(live.repository)
-    with store.locked("test"):
-        store.write(PAIR, two_releases())
-        live.hold({"first": [1, 2], "second": [1, 2]})
-        live.pin(PAIR, FIRST)
-    yield Stage(live, store)
-    store.path.unlink()
+    with Store(live.repository).locked("test"):
+        stage = set_up(live)
+    yield stage
+    stage.store.path.unlink()
 
 
 @pytest.fixture
