@@ -30,7 +30,10 @@ CHANNEL = [
 # Triton replaces the whole folder of a model by the files that come with a load request. An ensemble has
 # none, and under a name that has no folder it loads only with some: one byte in a version folder does.
 NO_FOLDER = {"file:1/none": b"x"}
-PARTS = re.compile(r"version (\d+) is at UNAVAILABLE state: (.*?)\n?;", re.DOTALL)
+# Each version's reason ends with a semicolon, and may have others within.
+PARTS = re.compile(
+    r"version (\d+) is at UNAVAILABLE state: (.*?);\s*(?=version \d+ is at UNAVAILABLE|\Z)", re.DOTALL
+)
 
 
 class Refused(RuntimeError):

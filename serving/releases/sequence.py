@@ -127,7 +127,7 @@ class Releases:
                 done = switch.flip(self.store, live, self.pipeline, chosen, by=self.by, why=why, force=force)
                 if done.changed and before is not None:
                     done = replace(done, record=self._noted(done.record, {"before": before.to_json()}))
-            step.found(done.text)
+            step.found(str(done))
             return done
 
     def watch(self, seconds: float = WATCH_S) -> Watched:
@@ -154,7 +154,7 @@ class Releases:
 
         with self.display.step("rollback") as step, self._at_work("rollback") as (live, _):
             done = switch.rollback(self.store, live, self.pipeline, by=self.by, why=why)
-            step.found(done.text)
+            step.found(str(done))
             return done
 
     def retire(self, numbers: list[int] | None = None, *, delete: bool = False) -> list[int]:
@@ -265,13 +265,17 @@ class Releases:
             yield live, record
 
     def _may_flip(self, number: int | None, force: str) -> bool:
-        """Whether it is worth observing: a flip that is refused or does nothing should say so at once."""
+        """Whether observing first is worth it: not where nothing would be done; a refusal is said at once."""
+        from serving.releases import switch
+
         record = self.store.read(self.pipeline)
         if record is None:
             return False
         release = record.release(number) if number is not None else waiting(record)
-        passed = release.state == "released" or (release.check is not None and release.check.passed)
-        return release.number != record.active and (passed or bool(force))
+        if release.number == record.active:
+            return False
+        switch.refuse(release, force)
+        return True
 
     def _noted(self, record: Pipeline, figures: dict[str, object]) -> Pipeline:
         """The record with more figures at its last event, written."""

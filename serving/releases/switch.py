@@ -16,6 +16,7 @@ __all__ = [
     "Switched",
     "flip",
     "refresh",
+    "refuse",
     "resident_versions",
     "restore",
     "retire",
@@ -41,6 +42,11 @@ class Switched:
     whole_ms: float = 0.0
     changed: bool = True
 
+    def __str__(self) -> str:
+        if not self.changed:
+            return self.text
+        return f"{self.text}; {self.control_ms:.0f} ms, {self.whole_ms:.0f} ms with rehearsal and record"
+
 
 def flip(
     store: Store, live: Live, pipeline: str, number: int, *, by: str, why: str, force: str = ""
@@ -56,7 +62,7 @@ def flip(
     release = record.release(number)
     if number == record.active:
         return _already(live, pipeline, record, f"release {number} is live already")
-    _refuse(release, force)
+    refuse(release, force)
     released = replace(release, state="released", forced=force or release.forced)
     return _Switch(store, live, pipeline, "flip", by, why, started).to(record, released, record.active)
 
@@ -228,7 +234,7 @@ def _already(live: Live, pipeline: str, record: Pipeline, text: str) -> Switched
     return Switched(record, f"{text}; nothing to do", changed=False)
 
 
-def _refuse(release: Release, force: str) -> None:
+def refuse(release: Release, force: str) -> None:
     """RuntimeError for a release that is not there any more, or that nobody has reason to believe in."""
     if release.state in ("preparing", "abandoned", "retired"):
         raise RuntimeError(
