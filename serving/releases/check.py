@@ -175,6 +175,7 @@ def _conclude(
         page.relative_to(store.repository).as_posix(),
         tuple(one.text for one in found if not one.passed),
         figures,
+        tuple(one.text for one in found if one.passed and not one.compared),
     )
     changed = replace(release, state="checked" if passed else "rejected", check=verdict)
     text = "passed" if passed else "; ".join(verdict.faults)

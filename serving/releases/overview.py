@@ -92,7 +92,7 @@ def verdict(release: Release) -> str:
     if check is None:
         return "not checked"
     if check.passed:
-        return f"passed{_figures(check.figures)}"
+        return "; ".join([f"passed{_figures(check.figures)}", *check.remarks])
     more = f" and {len(check.faults) - 1} more" if len(check.faults) > 1 else ""
     return f"rejected: {check.faults[0] if check.faults else 'see the report'}{more}"
 

@@ -30,13 +30,17 @@ class Member:
 
 @dataclass(frozen=True)
 class Check:
-    """The verdict of a check; report: its page, relative to the repository; faults: one sentence each."""
+    """The verdict of a check; report: its page, relative to the repository; faults: one sentence each.
+
+    remarks: what could not be compared, which is no fault but weakens the verdict
+    """
 
     passed: bool
     time: str
     report: str
     faults: tuple[str, ...] = ()
     figures: Mapping[str, Any] = field(default_factory=dict)
+    remarks: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -161,6 +165,11 @@ def _release(content: Mapping[str, Any]) -> Release:
     read = {
         "members": {model: Member(**one) for model, one in content["members"].items()},
         "changed": tuple(content["changed"]),
-        "check": Check(**{**check, "faults": tuple(check["faults"])}) if check else None,
+        "check": _check(check) if check else None,
     }
     return Release(**{**content, **read})
+
+
+def _check(content: Mapping[str, Any]) -> Check:
+    sentences = {name: tuple(content.get(name, ())) for name in ("faults", "remarks")}
+    return Check(**{**content, **sentences})

@@ -222,7 +222,10 @@ class Releases:
             return None
         release = self.check(release.number)
         if release.check is not None and not release.check.passed and not force:
-            raise NotPassed(f"release {release.number}: {verdict(release)}")
+            report = self.repository / release.check.report
+            raise NotPassed(
+                "\n".join([f"release {release.number}: rejected, see {report}", *release.check.faults])
+            )
         self.flip(release.number, why=why, force=force, baseline_s=baseline_s)
         done = self.watch(seconds)
         if not done.passed:

@@ -9,7 +9,7 @@ import pytest
 
 from serving.releases import Busy, NotPassed, Releases
 from serving.releases.live import Live
-from serving.releases.overview import next_step
+from serving.releases.overview import next_step, verdict
 from serving.releases.record import Check, Pending, Pipeline, now
 from serving.releases.store import Store
 from serving.releases.switch import Switched
@@ -84,7 +84,7 @@ class Told(Releases):
 
     def check(self, number=None):
         self.steps.append(f"check {number}")
-        faults = () if self.passes else ("accuracy: lost",)
+        faults = () if self.passes else ("accuracy: lost", "class order: renamed")
         verdict = Check(self.passes, now(), "check.html", faults)
         return replace(self.store.read(PAIR).release(2), check=verdict)
 
@@ -112,11 +112,22 @@ def test_a_run_is_prepare_check_flip_watch(tmp_path):
 
 def test_a_run_ends_at_a_check_that_did_not_pass_unless_forced(tmp_path):
     releases = told(tmp_path, passes=False)
-    with pytest.raises(NotPassed, match="release 2: rejected: accuracy: lost"):
+    with pytest.raises(NotPassed) as told_why:
         releases.run("set")
+    sentence, *faults = str(told_why.value).splitlines()
+    assert sentence == f"release 2: rejected, see {tmp_path / 'check.html'}"
+    assert faults == ["accuracy: lost", "class order: renamed"]
     assert releases.steps == ["prepare set", "check 2"]
     releases.run("set", force="fix forward", baseline_s=0)
     assert releases.steps[-2:] == ["flip 2 fix forward after 0 s", "watch 60 s"]
+
+
+def test_a_verdict_says_what_nothing_was_compared_with():
+    half = Check(
+        True, now(), "check.html", (), {"latency_median_ratio": 1.0}, ("numbers: compared with nothing",)
+    )
+    passed = replace(release(2), check=half)
+    assert verdict(passed) == "passed: latency 1.00 times the live one's; numbers: compared with nothing"
 
 
 def test_a_run_that_was_taken_back_fails(tmp_path):
