@@ -82,6 +82,8 @@ def _checkable(record: Pipeline, number: int) -> Release:
             f"release {number}: expected one that waits to go live, it is {release.state}; prepare its "
             "engines again"
         )
+    if behind := record.left_behind(release):
+        raise RuntimeError(behind)
     return release
 
 

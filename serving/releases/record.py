@@ -113,6 +113,23 @@ class Pipeline:
             raise LookupError(f"release: expected one of {known}, got {number}; `release log` lists them")
         return self.releases[number]
 
+    def left_behind(self, release: Release) -> str:
+        """What a waiting release would take back unmeant: models that it did not change and others did since.
+
+        returns: a sentence that says what to do, empty when nothing is left behind
+        """
+        live = self.release(self.active).versions
+        kept = {model: n for model, n in release.versions.items() if model not in release.changed}
+        behind = [
+            f"{model} from {live[model]} to {n}" for model, n in kept.items() if live.get(model, n) != n
+        ]
+        if release.state == "released" or not behind:
+            return ""
+        return (
+            f"release {release.number}: expected one prepared beside release {self.active}, it is older and "
+            f"would take back {', '.join(behind)}; prepare its engines again"
+        )
+
     @property
     def newest(self) -> Release:
         """The release with the highest number."""

@@ -277,7 +277,7 @@ class Releases:
         release = record.release(number) if number is not None else waiting(record)
         if release.number == record.active:
             return False
-        switch.refuse(release, force)
+        switch.refuse(record, release, force)
         return True
 
     def _noted(self, record: Pipeline, figures: dict[str, object]) -> Pipeline:

@@ -62,7 +62,7 @@ def flip(
     release = record.release(number)
     if number == record.active:
         return _already(live, pipeline, record, f"release {number} is live already")
-    refuse(release, force)
+    refuse(record, release, force)
     released = replace(release, state="released", forced=force or release.forced)
     return _Switch(store, live, pipeline, "flip", by, why, started).to(record, released, record.active)
 
@@ -234,13 +234,15 @@ def _already(live: Live, pipeline: str, record: Pipeline, text: str) -> Switched
     return Switched(record, f"{text}; nothing to do", changed=False)
 
 
-def refuse(release: Release, force: str) -> None:
+def refuse(record: Pipeline, release: Release, force: str) -> None:
     """RuntimeError for a release that is not there any more, or that nobody has reason to believe in."""
     if release.state in ("preparing", "abandoned", "retired"):
         raise RuntimeError(
             f"release {release.number}: expected one that is on disk, it is {release.state}; "
             "prepare its engines again"
         )
+    if (behind := record.left_behind(release)) and not force:
+        raise RuntimeError(f"{behind}, or say --force and why")
     passed = release.state == "released" or (release.check is not None and release.check.passed)
     if not passed and not force:
         state = "its check failed" if release.state == "rejected" else "it is not checked"

@@ -89,7 +89,8 @@ def release(number: int, state: str = "released", passed: bool | None = None, ve
     member = Member(version or number, {"model.onnx": ""})
     check = None if passed is None else Check(passed, now(), f".releases/pair/{number}/check.html")
     members = {"first": member, "second": member}
-    return Release(number, state, members, (), "", "somebody@here", "", now(), check)
+    changed = () if number == 1 else ("first", "second")
+    return Release(number, state, members, changed, "", "somebody@here", "", now(), check)
 
 
 def record_of(*releases: Release, active: int = 1, previous: int | None = None) -> Pipeline:

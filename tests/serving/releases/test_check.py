@@ -172,11 +172,14 @@ def release(number, state, weights=WEIGHTS):
     [
         (1, "release 1: expected one to compare with the live one, it is the live one"),
         (2, "release 2: expected one that waits to go live, it is retired"),
+        (3, "release 3: expected one prepared beside release 1, it is older and would take back gate from 1"),
     ],
 )
 def test_a_release_that_cannot_be_checked_is_refused_before_a_server_is_asked(tmp_path, number, sentence):
     store = Store(tmp_path)
-    record = Pipeline("cpu", 1, None, {1: release(1, "released"), 2: release(2, "retired")}, {})
+    releases = {1: release(1, "released"), 2: release(2, "retired"), 3: release(3, "prepared")}
+    older = releases[3].members | {"gate": Member(0)}
+    record = Pipeline("cpu", 1, None, releases | {3: replace(releases[3], members=older)}, {})
     store.write("nose", record)
     with pytest.raises(RuntimeError, match=sentence):
         check.check(store, None, "nose", number, golden=tmp_path, by="me")

@@ -108,6 +108,21 @@ def test_a_release_that_nobody_has_reason_to_believe_in_does_not_go_live(tmp_pat
         flip(store, nobody, PAIR, 2, by=ME, why="")
 
 
+def test_a_release_that_would_take_back_what_went_live_meanwhile_is_prepared_anew(tmp_path):
+    other_half = replace(release(3, "checked", True), changed=("second",))
+    members = {"first": release(1).members["first"], "second": other_half.members["second"]}
+    other_half = replace(other_half, members=members)
+    store = Store(tmp_path)
+    store.write(PAIR, record_of(release(1), release(2), other_half, active=2, previous=1))
+    message = (
+        "release 3: expected one prepared beside release 2, it is older and would take back "
+        "first from 2 to 1; prepare its engines again, or say --force and why"
+    )
+    with Live("127.0.0.1:1", tmp_path) as nobody, pytest.raises(RuntimeError, match=message):
+        flip(store, nobody, PAIR, 3, by=ME, why="")
+    assert store.read(PAIR).left_behind(release(1)) == "", "back to what was live is meant"
+
+
 def test_a_release_whose_files_are_gone_is_refused_before_anything_is_touched(tmp_path):
     store = Store(write_repository(tmp_path / "models"))
     before = store.write(PAIR, two_releases())
