@@ -101,20 +101,41 @@ def replay(
     Its answers are the ones that are compared. Rounds stop where something was not answered.
     """
     sets = Answers(), Answers()
-    kept = list(requests)
-    total = (1 + rounds) * len(kept)
-    for turn in range(1 + rounds):
+    _rounds(ask, names, list(requests), sets, range(1 + rounds), progress)
+    return sets
+
+
+def measure_again(
+    ask: Callable[[str, Arrays], tuple[Arrays, float]],
+    names: tuple[str, str],
+    requests: Iterable[Arrays],
+    sets: tuple[Answers, Answers],
+    progress: Progress = lambda what, done, total: None,
+) -> None:
+    """As many measured rounds again, added to those of `sets`."""
+    first = 1 + len(sets[0].ms)
+    _rounds(ask, names, list(requests), sets, range(first, first + ROUNDS), progress)
+
+
+def _rounds(
+    ask: Callable[[str, Arrays], tuple[Arrays, float]],
+    names: tuple[str, str],
+    kept: list[Arrays],
+    sets: tuple[Answers, Answers],
+    turns: range,
+    progress: Progress,
+) -> None:
+    for turn in turns:
         took: tuple[list[float], list[float]] = ([], [])
         for place, tensors in enumerate(kept):
             for side in (0, 1) if (place + turn) % 2 else (1, 0):
                 _one(ask, names[side], tensors, place, sets[side], took[side], turn == 0)
-            progress("golden requests", turn * len(kept) + place + 1, total)
+            progress("golden requests", (turn - turns[0]) * len(kept) + place + 1, len(turns) * len(kept))
         if sets[0].errors or sets[1].errors:
             break
         if turn:
             for side in (0, 1):
                 sets[side].ms.append(took[side])
-    return sets
 
 
 def _one(

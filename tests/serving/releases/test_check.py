@@ -7,7 +7,7 @@ import pytest
 
 from serving.releases import check, findings, golden
 from serving.releases.record import Member, Pipeline, Release
-from serving.releases.replay import Answers, Silent, ratios, replay
+from serving.releases.replay import Answers, Silent, measure_again, ratios, replay
 from serving.releases.store import Store
 from tests.serving.releases.golden_sets import BUDGET, WEIGHTS, answer, write_set
 
@@ -144,6 +144,22 @@ def test_both_get_every_item_and_the_first_of_a_pair_changes(items):
     assert asked[24:26] == [("live", 0), ("new", 0)]
     assert (np.shape(live.ms), np.shape(new.ms), len(new.outputs)) == ((2, 12), (2, 12), 12)
     assert ratios(live.ms, new.ms) == (2.0, 2.0)
+
+
+def test_measuring_again_adds_rounds_and_leaves_the_answers(items):
+    asked = []
+
+    def ask(name, tensors):
+        asked.append(name)
+        return answer(0), 50.0 if name == "live" else 90.0
+
+    sets = replay(ask, ("live", "new"), items.requests(), rounds=2)
+    before = list(sets[1].outputs)
+    measure_again(ask, ("live", "new"), items.requests(), sets)
+    assert [len(one.ms) for one in sets] == [5, 5]
+    assert sets[1].outputs == before
+    assert ratios(sets[0].ms, sets[1].ms) == (pytest.approx(1.8), pytest.approx(1.8))
+    assert len(asked) == 2 * 12 * 6
 
 
 def test_after_an_error_no_further_round_is_sent_and_after_a_silence_nothing(items):
