@@ -1,6 +1,7 @@
 """What every test shares: quiet, deterministic, offline; and one export of weld_small to serve."""
 
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -9,6 +10,8 @@ import pytest
 
 os.environ.setdefault("HF_HUB_OFFLINE", "1")
 os.environ.setdefault("MPLBACKEND", "Agg")
+# A suite that a script started in its background is deaf to Ctrl-C, and so would be whatever it starts.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 
 ROOT = Path(__file__).parents[1]
 
