@@ -78,3 +78,13 @@ BUDGETS = {
         p95_ratio=1.5,
     ),
 }
+
+
+def budget_of(pipeline: str) -> Budget:
+    """The budget of a pipeline; ValueError that says where to declare one."""
+    if pipeline not in BUDGETS:
+        raise ValueError(
+            f"{pipeline}: expected a budget, there are some for {', '.join(BUDGETS)}; add one to "
+            "export/budgets.py"
+        )
+    return BUDGETS[pipeline]

@@ -11,6 +11,7 @@ from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export.budgets import budget_of
 from serving.releases import findings, replay, residents
 from serving.releases import golden as goldens
 from serving.releases import record as records
@@ -28,7 +29,6 @@ log = logging.getLogger("serving.releases")
 
 # Nobody else's burst of work may reject a set: one that is merely slow is measured again, all rounds count.
 MORE_MEASUREMENTS = 2
-CHECKABLE = ("prepared", "checked", "rejected")
 
 
 def check(
@@ -51,7 +51,7 @@ def check(
     record = residents.known(store.read_all(), pipeline)
     release = _checkable(record, number)
     items = goldens.read(golden, pipeline)
-    budget = _budget(pipeline)
+    budget = budget_of(pipeline)
     _refuse_other_names(live, pipeline, items)
     started = time.perf_counter()
     passed = False
@@ -79,7 +79,7 @@ def _checkable(record: Pipeline, number: int) -> Release:
     release = record.release(number)
     if number == record.active:
         raise RuntimeError(f"release {number}: expected one to compare with the live one, it is the live one")
-    if release.state not in CHECKABLE:
+    if release.state not in records.WAITING:
         raise RuntimeError(
             f"release {number}: expected one that waits to go live, it is {release.state}; prepare its "
             "engines again"
@@ -87,17 +87,6 @@ def _checkable(record: Pipeline, number: int) -> Release:
     if behind := record.left_behind(release):
         raise RuntimeError(behind)
     return release
-
-
-def _budget(pipeline: str) -> Budget:
-    from export.budgets import BUDGETS
-
-    if pipeline not in BUDGETS:
-        raise ValueError(
-            f"{pipeline}: expected a budget, there are some for {', '.join(BUDGETS)}; add one to "
-            "export/budgets.py"
-        )
-    return BUDGETS[pipeline]
 
 
 def _refuse_other_names(live: Live, pipeline: str, golden: Golden) -> None:

@@ -6,9 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from typing import Any
 
-from serving.releases.record import Event, Pipeline, Release
+from serving.releases.record import WAITING, Event, Pipeline, Release
 
-WAITING = ("prepared", "checked", "rejected")
 NOTHING_YET = "nothing was released yet; the server answers from the newest version of each model"
 
 

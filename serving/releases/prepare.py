@@ -15,13 +15,12 @@ from pathlib import Path
 from export import manifest
 from serving.releases import room as rooms
 from serving.releases import sets, staging
-from serving.releases.record import Member, Pipeline, Release, State, now
+from serving.releases.record import WAITING, Member, Pipeline, Release, State, now
 from serving.releases.sets import Candidate
 from serving.releases.staging import Progress
 from serving.releases.store import Store, whoami
 from serving.required import missing_files
 
-WAITING: tuple[State, ...] = ("prepared", "checked", "rejected")
 DISCARDABLE: tuple[State, ...] = ("retired", "abandoned", "rejected")
 DISCARD = "discard"  # the verb of the event that says that a release's files are gone
 

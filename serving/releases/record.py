@@ -12,6 +12,7 @@ from typing import Any, Literal
 # with the live set; released: is or was live; retired: unloaded, its numbers stay taken; abandoned: a
 # preparation that did not finish
 State = Literal["preparing", "prepared", "checked", "rejected", "released", "retired", "abandoned"]
+WAITING: tuple[State, ...] = ("prepared", "checked", "rejected")  # on disk, and not live yet
 SCHEMA = 1
 
 
@@ -129,6 +130,11 @@ class Pipeline:
             f"release {release.number}: expected one prepared beside release {self.active}, it is older and "
             f"would take back {', '.join(behind)}; prepare its engines again"
         )
+
+    @property
+    def last_change(self) -> Event | None:
+        """The flip or rollback that made the active release live; None when it was adopted."""
+        return next((event for event in reversed(self.history) if event.verb in ("flip", "rollback")), None)
 
     @property
     def newest(self) -> Release:

@@ -10,7 +10,7 @@ from serving.releases.live import CANARY, Live
 from serving.releases.record import Pipeline
 from serving.releases.store import Store
 
-WAITING = ("prepared", "checked")  # what `retire` leaves alone
+SPARED = ("prepared", "checked")  # what `retire` leaves alone
 
 log = logging.getLogger("serving.releases")
 
@@ -114,7 +114,7 @@ def retire(
         if any(release.versions == canary for release in chosen):
             live.unpin(pipeline + CANARY)
         record = store.write(pipeline, record)
-    trim(store, live, pipeline, [n for n, one in record.releases.items() if one.state in WAITING])
+    trim(store, live, pipeline, [n for n, one in record.releases.items() if one.state in SPARED])
     if delete:
         from serving.releases.prepare import discard
 

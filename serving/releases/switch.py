@@ -75,7 +75,7 @@ def rollback(store: Store, live: Live, pipeline: str, *, by: str, why: str) -> S
     started = time.perf_counter()
     record = known(store.read_all(), pipeline)
     if record.previous is None:
-        last = next((event for event in reversed(record.history) if event.verb in ("flip", "rollback")), None)
+        last = record.last_change
         if last is None or last.verb == "flip":
             raise RuntimeError(
                 f"{pipeline}: expected a release before {record.active} to go back to, there is none; "

@@ -15,7 +15,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from export.budgets import BUDGETS, Budget
+from export.budgets import budget_of
 from serving.releases import golden, period, switch
 from serving.releases.breach import DECLARED, Limits, Window, faults, judge, wrong_twice
 from serving.releases.live import Live
@@ -198,16 +198,6 @@ class Watching:
         }
 
 
-def budget_of(pipeline: str) -> Budget:
-    """How far a golden answer may be from PyTorch's; RuntimeError when nothing is declared."""
-    if pipeline not in BUDGETS:
-        raise RuntimeError(
-            f"{pipeline}: expected its budget in export/budgets.py, found those of {', '.join(BUDGETS)}; "
-            "declare one"
-        )
-    return BUDGETS[pipeline]
-
-
 def before(record: Pipeline) -> Period | None:
     """The period that was observed before the active release went live; None when none was."""
     for event in reversed(record.history):
@@ -235,10 +225,7 @@ def _known(store: Store, pipeline: str) -> Pipeline:
 
 
 def _superseded(record: Pipeline, watched: int) -> Watched:
-    last = next(
-        (event for event in reversed(record.history) if event.verb in ("flip", "rollback")),
-        record.history[-1],
-    )
+    last = record.last_change or record.history[-1]
     text = (
         f"release {record.active} is live instead of {watched} since the {last.verb} of {last.time} by "
         f"{last.by}: nothing is left to watch"
