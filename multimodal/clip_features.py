@@ -13,6 +13,10 @@ from typing import Any, ClassVar, Protocol
 import torch
 from torch import Tensor
 
+from multimodal.quality_presets import (
+    QualityFusionSizes as QualityFusionSizes,
+)  # also from here: fusions read both
+
 EVIDENCE_ROWS, EVIDENCE_COLUMNS = 4, 16  # the served tensor; smaller evidence is followed by zeros
 
 
@@ -39,28 +43,6 @@ class ClipWidths:
                 "(temporal); choose a space-time fusion"
             )
         return self.spatial
-
-
-@dataclass(frozen=True)
-class QualityFusionSizes:
-    """Sizes that fusions share; each takes those it has a use for.
-
-    width: of what a fusion hands to the head; gate_width: hidden layer of gates
-    """
-
-    width: int = 512
-    heads: int = 8
-    experts: int = 4
-    gate_width: int = 256
-    dropout: float = 0.1
-
-    def __post_init__(self) -> None:
-        if self.width < 1 or self.width % self.heads:
-            raise ValueError(f"fusion: expected a width that {self.heads} heads divide, got {self.width}")
-        if self.experts < 1 or not 0 <= self.dropout < 1:
-            raise ValueError(
-                f"fusion: expected an expert and a dropout in [0, 1), got {self.experts}, {self.dropout}"
-            )
 
 
 @dataclass(frozen=True)

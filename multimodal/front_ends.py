@@ -16,6 +16,11 @@ MEL_FLOOR = 1.192092955078125e-07  # the floor of Kaldi's fbank and of AST's fea
 AUDIOSET_MEAN = -4.2677393  # of log-mel features; AST divides by twice the deviation
 AUDIOSET_STD = 4.5689974
 PADDING_FEATURE = -AUDIOSET_MEAN / (2 * AUDIOSET_STD)  # a zero log-mel feature after normalisation
+IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]
+IMAGENET_STD = (0.229, 0.224, 0.225)
+# Neighbouring frames of four clips, 64 px wide, are .014 (a telephone's picture) to .076 (cyclists in close-up)
+# apart (root mean square of values in [0, 1]); times 25 that is .35 to 1.9, of the order of the frame itself.
+DIFFERENCE_GAIN = 25.0
 
 
 class PixelFrontEnd(nn.Module):
@@ -25,6 +30,47 @@ class PixelFrontEnd(nn.Module):
         """(..., height, width, 3) uint8 -> (..., 3, height, width) float32 in [0, 1]."""
         # The cast comes first: TensorRT accepts a UINT8 input only if its sole consumer is a cast.
         return (pixels.to(torch.float32) / 255.0).movedim(-1, -3)
+
+
+class ImageNetNormalise(nn.Module):
+    """Colours to mean 0, deviation 1 of ImageNet, as the published image networks expect."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN)[:, None, None], persistent=False)
+        self.register_buffer("std", torch.tensor(IMAGENET_STD)[:, None, None], persistent=False)
+
+    def forward(self, colours: Tensor) -> Tensor:
+        """(..., 3, height, width) in [0, 1] -> same shape, normalised."""
+        return (colours - self.mean) / self.std
+
+
+class BurstFrontEnd(nn.Module):
+    """Bursts of frames to one picture of many channels each: the first frame, then what changes after it.
+
+    The first frame is normalised as ImageNet; the others are their difference to it, times `DIFFERENCE_GAIN`,
+    so that motion, flicker and stalls are as loud as the picture. A still burst has zeros there.
+    """
+
+    def __init__(self, burst: int) -> None:
+        super().__init__()
+        if burst < 1:
+            raise ValueError(f"burst: expected at least one frame, got {burst}")
+        self.burst = burst
+        self.pixels = PixelFrontEnd()
+        self.normalise = ImageNetNormalise()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, moments * burst, height, width, 3) uint8 -> (batch, moments, 3 * burst, height, width)."""
+        bursts = self.pixels(pixels).unflatten(1, (-1, self.burst))  # (batch, moments, burst, 3, h, w)
+        first = bursts[:, :, :1]
+        if self.burst == 1:
+            return self.normalise(first).flatten(2, 3)
+        changes = (bursts[:, :, 1:] - first) * DIFFERENCE_GAIN
+        return torch.cat([self.normalise(first), changes], dim=2).flatten(2, 3)
 
 
 class KaldiLogMel(nn.Module):

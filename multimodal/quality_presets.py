@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass, field
 
-from multimodal.clip_features import QualityFusionSizes
-
 FRAMES = 8  # every preset samples as many, so that the pipeline's outside is one
 PATCH_PX = 32
 
@@ -34,6 +32,28 @@ class Sampling:
         if self.fragments_px % PATCH_PX:
             raise ValueError(
                 f"sampling: expected fragments of whole {PATCH_PX} px patches, got {self.fragments_px} px"
+            )
+
+
+@dataclass(frozen=True)
+class QualityFusionSizes:
+    """Sizes that fusions share; each takes those it has a use for.
+
+    width: of what a fusion hands to the head; gate_width: hidden layer of gates
+    """
+
+    width: int = 512
+    heads: int = 8
+    experts: int = 4
+    gate_width: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        if self.width < 1 or self.width % self.heads:
+            raise ValueError(f"fusion: expected a width that {self.heads} heads divide, got {self.width}")
+        if self.experts < 1 or not 0 <= self.dropout < 1:
+            raise ValueError(
+                f"fusion: expected an expert and a dropout in [0, 1), got {self.experts}, {self.dropout}"
             )
 
 

@@ -9,7 +9,16 @@ import pytest
 import torch
 from transformers import ASTFeatureExtractor
 
-from multimodal.front_ends import PADDING_FEATURE, KaldiLogMel, PixelFrontEnd, SeriesStandardiser, mel_filters
+from multimodal.front_ends import (
+    DIFFERENCE_GAIN,
+    PADDING_FEATURE,
+    BurstFrontEnd,
+    ImageNetNormalise,
+    KaldiLogMel,
+    PixelFrontEnd,
+    SeriesStandardiser,
+    mel_filters,
+)
 from multimodal.presets import Audio, Transformer
 
 FRAMES = 128
@@ -92,3 +101,34 @@ def test_the_standardiser_uses_training_statistics_and_keeps_levels():
 def test_the_standardiser_refuses_other_channels():
     with pytest.raises(ValueError, match=r"rows of 6 channels, got \(3, 2\)"):
         SeriesStandardiser(6).fit(torch.zeros(3, 2))
+
+
+def test_imagenets_mean_colour_becomes_zero_and_one_deviation_above_it_one():
+    mean, std = torch.tensor([0.485, 0.456, 0.406]), torch.tensor([0.229, 0.224, 0.225])
+    colours = torch.stack([mean, mean + std])[:, :, None, None]
+    normalised = ImageNetNormalise()(colours).squeeze()
+    torch.testing.assert_close(normalised, torch.tensor([[0.0] * 3, [1.0] * 3]), atol=1e-6, rtol=0)
+
+
+def test_a_burst_becomes_its_first_frame_and_what_changes_after_it():
+    pixels = torch.zeros(1, 4, 2, 2, 3, dtype=torch.uint8)  # two moments of two frames
+    pixels[0, :2] = 51  # .2 of white, and nothing changes
+    pixels[0, 3] = 102  # the second moment's second frame is brighter by .4
+    channels = BurstFrontEnd(2)(pixels)
+    assert channels.shape == (1, 2, 6, 2, 2)
+    torch.testing.assert_close(channels[0, 0, 0], torch.full((2, 2), (0.2 - 0.485) / 0.229))
+    assert (channels[0, 0, 3:] == 0).all()
+    torch.testing.assert_close(channels[0, 1, 3:], torch.full((3, 2, 2), 0.4 * DIFFERENCE_GAIN))
+
+
+def test_a_burst_of_one_is_the_normalised_frame():
+    pixels = torch.randint(
+        0, 256, (2, 8, 4, 4, 3), dtype=torch.uint8, generator=torch.Generator().manual_seed(0)
+    )
+    expected = ImageNetNormalise()(PixelFrontEnd()(pixels))
+    assert torch.equal(BurstFrontEnd(1)(pixels), expected)
+
+
+def test_a_burst_of_nothing_is_refused():
+    with pytest.raises(ValueError, match="burst: expected at least one frame, got 0"):
+        BurstFrontEnd(0)
