@@ -1,5 +1,6 @@
 """PyTorch -> ONNX: graphs that keep what `config.pbtxt` promises, compared with PyTorch and described.
 
+pipelines       which models a preset of each pipeline has (weld_models, quality_models)
 contract        what one `config.pbtxt` promises
 wires           whether the models of an ensemble fit together
 onnx_graphs     one module -> one dense ONNX graph

@@ -3,6 +3,7 @@
     python -m export weld_small                                   # every model of the preset
     python -m export weld_small --only weld_small_fusion --force  # one of them, even if nothing changed
     python -m export weld_base --weights random                   # sizes and speed; the answers mean nothing
+    python -m export video_quality_small --fusion gated           # another fusion than the preset's own
     python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
     python -m export golden weld_inspection                       # what a release is compared on
 
@@ -22,8 +23,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from export import contract, jobs, manifest, parity, publish, released
-from multimodal.presets import PRESETS
-from multimodal.weld_classes import CLASS_NAMES, MODALITIES
+from export.pipelines import PRESETS, fusion_in, model_names
 
 ROOT = Path(__file__).parents[1]
 VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
@@ -36,7 +36,11 @@ class Refusal(Exception):
 
 @dataclass(frozen=True)
 class Request:
-    """What the command line asks for, checked; out: where to instead of version 1 of the repository."""
+    """What the command line asks for, checked.
+
+    out:    where to instead of version 1 of the repository
+    fusion: the chosen one, empty where the preset has no choice
+    """
 
     preset: str
     models: tuple[str, ...]
@@ -45,16 +49,11 @@ class Request:
     recorded: Path | None
     force: bool
     out: Path | None = None
+    fusion: str = ""
 
     def folder(self, model: str) -> Path:
         """Where the model's engine goes."""
         return self.out / model if self.out else self.repository / model / str(VERSION)
-
-
-def model_names(preset: str) -> tuple[str, ...]:
-    """The models of a preset that have an engine; the slowest first, so that two processes end together."""
-    encoders = {modality: f"{preset}_{modality}_encoder" for modality in MODALITIES}
-    return (encoders.pop("video"), encoders.pop("image"), f"{preset}_fusion", *encoders.values())
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -76,10 +75,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def export_preset(request: Request) -> int:
     """Export what is not current; publish all of it or nothing. Returns the exit code."""
     weights = manifest.sha256(request.weights) if request.weights else "random, seed 0"
-    recipes = {
-        name: manifest.recipe(contract.load(request.repository, name), request.preset, weights)
-        for name in request.models
-    }
+    recipes = {name: _recipe(request, name, weights) for name in request.models}
     stale = [
         n for n in request.models if request.force or not manifest.is_current(request.folder(n), recipes[n])
     ]
@@ -94,6 +90,11 @@ def export_preset(request: Request) -> int:
     return 0
 
 
+def _recipe(request: Request, model: str, weights: str) -> manifest.Recipe:
+    fusion = fusion_in(request.preset, model, request.fusion)
+    return manifest.recipe(contract.load(request.repository, model), request.preset, weights, fusion)
+
+
 def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe]) -> bool:
     """Export `names` into a staging folder, print the comparison, publish when every row is ok."""
     if request.weights is None:
@@ -106,7 +107,13 @@ def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe
     with place as folder:
         found = _compare(
             jobs.Job(
-                request.preset, name, request.weights, request.repository, folder / name, request.recorded
+                request.preset,
+                name,
+                request.weights,
+                request.repository,
+                folder / name,
+                request.recorded,
+                request.fusion,
             )
             for name in names
         )
@@ -130,7 +137,7 @@ def _describe(request: Request, folder: Path, made: manifest.Recipe, rows: list[
         made,
         None if request.out else VERSION,
         [row.as_dict() for row in rows],
-        CLASS_NAMES if "probabilities" in outputs else (),
+        PRESETS[request.preset].class_names(outputs),
     )
     if not request.out:
         files = {name: entry["sha256"] for name, entry in manifest.read(folder)["files"].items()}
@@ -172,12 +179,14 @@ def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Requ
     for name in typed.only or ():
         if name not in names:
             parser.error(f"--only: expected some of {', '.join(names)}, got {name}{_meant(name, names)}")
+    fusion = _fusion(parser, typed.preset, typed.fusion)
     if not typed.repository.is_dir():
         raise Refusal(f"{typed.repository}: expected a model repository, found no folder; check --repository")
     return Request(
         preset=typed.preset,
         models=tuple(name for name in names if not typed.only or name in typed.only),
         weights=_weights(typed.preset, typed.weights),
+        fusion=fusion,
         repository=typed.repository.resolve(),
         recorded=typed.recorded,
         force=typed.force,
@@ -190,13 +199,23 @@ def _weights(preset: str, typed: str | None) -> Path | None:
         return None
     path = Path(typed) if typed else ROOT / "weights" / f"{preset}.safetensors"
     if not path.is_file():
-        advice = (
-            "run `python -m training train weld_small`" if preset == "weld_small" else "pass --weights random"
-        )
+        advice = PRESETS[preset].advice(preset) or "pass --weights random"
         raise Refusal(
             f"{path}: expected the weights of {preset}, found no file; {advice}, or pass --weights FILE"
         )
     return path.resolve()
+
+
+def _fusion(parser: argparse.ArgumentParser, preset: str, typed: str | None) -> str:
+    pipeline = PRESETS[preset]
+    if typed is None:
+        return pipeline.default_fusion(preset)
+    known = pipeline.fusions(preset)
+    if not known:
+        parser.error(f"--fusion: expected none, as {preset} has one fusion, got {typed}; leave it out")
+    if typed not in known:
+        parser.error(f"--fusion: expected one of {', '.join(known)}, got {typed}{_meant(typed, known)}")
+    return typed
 
 
 def _meant(typed: str, known: Iterable[str]) -> str:
@@ -218,6 +237,9 @@ def _parser() -> argparse.ArgumentParser:
         type=Path,
         metavar="FOLDER",
         help="where to, for `python -m serving release prepare --from`; default: version 1 of the repository",
+    )
+    parser.add_argument(
+        "--fusion", metavar="NAME", help="of a preset that has a choice; default: the preset's own"
     )
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="only these models of the preset")
     parser.add_argument(

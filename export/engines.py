@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import functools
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -12,9 +11,7 @@ from torch import nn
 
 from export import absent_rows, contract, onnx_graphs, parity
 from export.jobs import Job
-from multimodal import build, served
-from multimodal.presets import PRESETS
-from multimodal.weld import QuadModalWeldModel
+from export.pipelines import PRESETS
 
 SERVED, DENSE = "model.onnx", "dense.onnx"
 RANDOM_SEED = 0  # of weights that nobody trained
@@ -25,7 +22,7 @@ def export_model(job: Job) -> list[parity.ParityRow]:
 
     The rows say whether the files may be published. ValueError when a graph does not keep its contract.
     """
-    module = served_module(job.preset, job.model, job.weights)
+    module = served_module(job.preset, job.model, job.weights, job.fusion)
     promised = contract.load(job.repository, job.model)
     job.folder.mkdir(parents=True, exist_ok=True)
     write_graphs(module, promised, job.folder)
@@ -67,22 +64,12 @@ def compare_files(
     ]
 
 
-def served_module(preset: str, model: str, weights: Path | None) -> nn.Module:
-    """The module whose forward takes and returns exactly the tensors of the model's configuration."""
-    whole = _whole(preset, weights)
-    part = model.removeprefix(f"{preset}_")
-    module = (
-        served.ServedFusion(whole)
-        if part == "fusion"
-        else served.ServedEncoder(whole, part.removesuffix("_encoder"))
-    )
-    return module.eval()
-
-
-@functools.lru_cache(maxsize=1)
-def _whole(preset: str, weights: Path | None) -> QuadModalWeldModel:
+def served_module(preset: str, model: str, weights: Path | None, fusion: str = "") -> nn.Module:
+    """The module of one model in eval mode; fusion: empty for the preset's own, or where it has no choice."""
     torch.manual_seed(RANDOM_SEED)
-    return build.build(PRESETS[preset], weights)
+    pipeline = PRESETS[preset]
+    module = pipeline.served_module(preset, model, weights, fusion or pipeline.default_fusion(preset))
+    return module.eval()
 
 
 def _recorded(file: Path) -> dict[str, np.ndarray]:

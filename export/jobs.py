@@ -16,7 +16,10 @@ PROCESSES = 2  # an export is one Python thread; two fill the two cores of the s
 
 @dataclass(frozen=True)
 class Job:
-    """One model to export: from these weights (None: random), for that repository, into that folder."""
+    """One model to export: from these weights (None: random), for that repository, into that folder.
+
+    fusion: the chosen one, empty where the preset has no choice
+    """
 
     preset: str
     model: str
@@ -24,6 +27,7 @@ class Job:
     repository: Path
     folder: Path
     recorded: Path | None = None
+    fusion: str = ""
 
 
 def run(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[ParityRow]]]:

@@ -25,7 +25,10 @@ APART = ("export/golden.py", "export/golden_items.py", "export/budgets.py", "exp
 
 @dataclass(frozen=True)
 class Recipe:
-    """Everything that an engine's bytes depend on; equal recipes need no second export."""
+    """Everything that an engine's bytes depend on; equal recipes need no second export.
+
+    fusion: the one that was chosen for this engine, empty for an engine of which there is but one
+    """
 
     model: str
     preset: str
@@ -33,6 +36,7 @@ class Recipe:
     weights_sha256: str
     sources_sha256: str
     versions: Mapping[str, str]
+    fusion: str = ""
 
     @property
     def digest(self) -> str:
@@ -41,9 +45,11 @@ class Recipe:
         return hashlib.sha256(text.encode()).hexdigest()
 
 
-def recipe(contract: Contract, preset: str, weights_sha256: str) -> Recipe:
+def recipe(contract: Contract, preset: str, weights_sha256: str, fusion: str = "") -> Recipe:
     """The recipe of `contract`'s engine as it would be made now, from this code and these packages."""
-    return Recipe(contract.name, preset, contract.digest, weights_sha256, sources_sha256(), versions())
+    return Recipe(
+        contract.name, preset, contract.digest, weights_sha256, sources_sha256(), versions(), fusion
+    )
 
 
 def write(
@@ -75,7 +81,9 @@ def describe(
     version: None where a release will give the number; files: the engine files; class_names: what the columns
     of its class probabilities mean, in order, for a model that has some
     """
-    meaning = {"class_names": list(class_names)} if class_names else {}
+    meaning: dict[str, object] = {"class_names": list(class_names)} if class_names else {}
+    if made.fusion:
+        meaning["fusion"] = made.fusion
     return {
         "model": made.model,
         "version": version,

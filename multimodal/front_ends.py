@@ -18,7 +18,7 @@ AUDIOSET_STD = 4.5689974
 PADDING_FEATURE = -AUDIOSET_MEAN / (2 * AUDIOSET_STD)  # a zero log-mel feature after normalisation
 IMAGENET_MEAN = (0.485, 0.456, 0.406)  # of RGB in [0, 1]
 IMAGENET_STD = (0.229, 0.224, 0.225)
-# Neighbouring frames of four clips, 64 px wide, are .014 (a telephone's picture) to .076 (cyclists in close-up)
+# Neighbouring frames of four clips, 64 px wide, are .014 (a face that speaks) to .076 (cyclists in close-up)
 # apart (root mean square of values in [0, 1]); times 25 that is .35 to 1.9, of the order of the frame itself.
 DIFFERENCE_GAIN = 25.0
 

@@ -4,7 +4,9 @@ import pytest
 import torch
 
 from export import manifest
-from export.__main__ import main, model_names
+from export.__main__ import main
+from export.pipelines import PRESETS as EXPORTED
+from export.pipelines import model_names
 from multimodal.build import build, save_weights
 from multimodal.presets import PRESETS
 
@@ -119,7 +121,8 @@ def test_a_repository_without_the_presets_models_is_refused(tmp_path, capsys):
 @pytest.mark.parametrize(
     ("typed", "sentence"),
     [
-        (["tinny"], "preset: expected one of weld_base, weld_small, tiny, got tinny; did you mean tiny?"),
+        (["tinny"], f"preset: expected one of {', '.join(EXPORTED)}, got tinny; did you mean tiny?"),
+        (["tiny", "--fusion", "gated"], "--fusion: expected none, as tiny has one fusion, got gated"),
         (["tiny", "--only", "tiny_fussion"], "got tiny_fussion; did you mean tiny_fusion?"),
     ],
 )
@@ -138,3 +141,11 @@ def test_every_preset_names_four_encoders_and_a_head():
         "tiny_sensor_encoder",
         "tiny_video_encoder",
     ]
+
+
+def test_the_presets_of_every_pipeline_are_exported_by_the_same_command():
+    assert list(EXPORTED)[:4] == ["weld_base", "weld_small", "tiny", "video_quality_unified"]
+    assert model_names("video_quality_optimised") == (
+        "video_quality_optimised_encoder",
+        "video_quality_optimised_fusion",
+    )
