@@ -35,7 +35,7 @@ class ContentAwareSampler(nn.Module):
     def forward(self, frames: Tensor) -> tuple[Tensor, Tensor, Tensor]:
         """Choose `target_frames` of the frames; of fewer frames all, repeated evenly.
 
-        frames:  floating point, (batch, frames, 3, height, width) or, for one clip, (frames, 3, height, width)
+        frames:  (batch, frames, 3, height, width) or, for one clip, (frames, 3, height, width); floats
         returns: chosen frames (batch, target, 3, height, width), their indices (batch, target), rising, and
                  scores (batch, frames) in (0, 1); without the batch for one clip
         ValueError for another rank, or no frame
