@@ -53,14 +53,20 @@ def compare_files(
     folder: Path,
     recorded: Mapping[str, np.ndarray] | None = None,
 ) -> list[parity.ParityRow]:
-    """Parity rows of both files against the module, which runs once per case."""
+    """Parity rows of both files against the module, which runs once per case.
+
+    What a module names in `constant_outputs` depends on no input but the mask: see `parity.compare`.
+    """
+    constant = getattr(module, "constant_outputs", frozenset())
     cases = parity.cases(promised, recorded)
     expected = parity.references(parity.pytorch(module, promised), cases)
     threads = torch.get_num_threads()
     return [
         row
         for name in (SERVED, DENSE)
-        for row in parity.compare(promised, name, parity.onnx_runtime(folder / name, threads), expected)
+        for row in parity.compare(
+            promised, name, parity.onnx_runtime(folder / name, threads), expected, constant=constant
+        )
     ]
 
 

@@ -50,6 +50,8 @@ def _array(rng: np.random.Generator, tensor: Tensor, shape: tuple[int, ...]) -> 
         return by_name[tensor.name](rng, shape).astype(tensor.numpy)
     if tensor.dtype == "UINT8":
         return _pixels(rng, shape)
+    if tensor.name.endswith(("_maps", "_levels")):
+        return _activations(rng, shape).astype(tensor.numpy)
     if np.issubdtype(tensor.numpy, np.integer):
         return np.ones(shape, dtype=tensor.numpy)
     return rng.standard_normal(shape).astype(tensor.numpy)
@@ -63,6 +65,12 @@ def _pixels(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     columns = np.linspace(-1, 1, width)[None, :, None]
     picture = corner[..., 0, :, :, :] * (1 - rows) + corner[..., 1, :, :, :] * rows + 40 * columns
     return np.clip(picture + rng.normal(0, 20, (*lead, height, width, 1)), 0, 255).astype(np.uint8)
+
+
+def _activations(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """What a stage leaves, averaged over frames: mostly positive, few large, every row at its own level."""
+    level = rng.uniform(0.2, 1.5, (shape[0], *(1 for _ in shape[1:])))
+    return level * np.abs(rng.standard_normal(shape)) - 0.2
 
 
 def _waveform(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:

@@ -91,6 +91,34 @@ def test_a_row_says_what_is_wrong(wanted, got, remark):
     json.dumps(row.as_dict(), allow_nan=False)
 
 
+def constant_rows(wanted, got):
+    run = lambda case: {"nose_tokens": np.array(got)}  # noqa: E731
+    return parity.compare(NOSE, "e", run, [({}, {"nose_tokens": np.array(wanted)})], constant={"nose_tokens"})
+
+
+@pytest.mark.parametrize(
+    ("wanted", "got", "remark"),
+    [
+        ([[0.0, 0.0]], [[0.0, 0.0]], ""),
+        ([[2.0, 1.0], [0.0, 0.0]], [[2.0, 1.0], [0.0, 0.0]], ""),
+        ([[2.0, 1.0]], [[2.0, 1.000001]], "outside the tolerance"),
+        ([[2.0, 1.0], [3.0, 1.0]], [[2.0, 1.0], [3.0, 1.0]], "varies, but the module calls it constant"),
+    ],
+)
+def test_an_output_that_the_module_calls_constant_may_be_zero_but_must_be_equal_and_constant(
+    wanted, got, remark
+):
+    (row,) = constant_rows(wanted, got)
+    assert remark in row.remark
+    assert row.ok == (remark == "")
+
+
+def test_a_score_in_label_units_has_its_own_tolerance_and_an_index_none():
+    assert parity.tolerance_of("quality_score", "fp32").atol == 2e-3
+    assert parity.tolerance_of("anomaly_score", "fp32").atol == 1e-5
+    assert parity.tolerance_of("fusion_index", "fp32") == parity.EXACT
+
+
 def test_figures_are_the_worst_of_all_cases():
     answers = iter([np.array([[1.0, 2.0]]), np.array([[4.0, 2.5]])])
     expected = [({}, {"nose_tokens": np.array([[1.0, 2.0]])}), ({}, {"nose_tokens": np.array([[4.0, 2.0]])})]
@@ -104,7 +132,7 @@ def test_every_precision_has_a_row_for_every_kind_of_output():
     with pytest.raises(LookupError, match="precision: expected one of fp32, got fp8"):
         parity.tolerance_of("video_tokens", "fp8")
     with pytest.raises(
-        LookupError, match=r"smell: expected a name that ends in one of tokens, .*; add a row"
+        LookupError, match=r"smell: expected a name that is or ends in one of tokens, .*; add a row"
     ):
         parity.tolerance_of("smell", "fp32")
 
