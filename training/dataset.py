@@ -13,8 +13,9 @@ from torch import Tensor
 
 from multimodal.presets import WeldPreset
 from multimodal.weld_classes import MODALITIES
-from training.decoded_cache import PCM, open_cache
+from training.decoded_cache import open_cache
 from training.decoding import Status
+from training.weld_cache import PCM, weld_plan
 from training.weld_folder import WeldRun, find_runs, split_by_session
 
 
@@ -80,7 +81,7 @@ def load_dataset(root: Path, preset: WeldPreset, cache: Path, workers: int = 2) 
     raises FileNotFoundError without runs, ValueError where a modality of the whole root cannot be read
     """
     runs = find_runs(root)
-    arrays = open_cache(root, runs, preset, cache, workers)
+    arrays = open_cache(weld_plan(root, runs, preset), cache, workers)
     statuses = np.array(arrays.pop("statuses"), np.int32)
     usable = (statuses == Status.OK) | (statuses == Status.PARTIAL)
     valid = {name: usable[:, index : index + 1] for index, name in enumerate(MODALITIES)}

