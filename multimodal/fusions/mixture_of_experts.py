@@ -10,16 +10,7 @@ from torch import Tensor, nn
 from multimodal.clip_features import ClipFeatures, ClipWidths, Evidence, QualityFusionSizes
 from multimodal.fusions.perceptron import perceptron
 from multimodal.fusions.view_checks import require_inputs, require_sizes
-
-
-def load_balance(weights: Tensor) -> Tensor:
-    """Squared coefficient of variation of the experts' loads over the batch; a scalar, 0 when all are equal.
-
-    weights: (batch, experts)
-    Source: Shazeer et al., Outrageously Large Neural Networks, 2017, equation 6.
-    """
-    loads = weights.sum(dim=0)
-    return loads.var(correction=0) / loads.mean().square()
+from multimodal.quality_losses import LOAD_BALANCE, load_balance
 
 
 class AdaptiveGatedFusion(nn.Module):
@@ -72,7 +63,7 @@ class AdaptiveGatedFusion(nn.Module):
         weights = self._weights(both)
         answers = torch.stack([expert(both) for expert in self.experts], dim=1)  # (batch, experts, width)
         fused = (weights.unsqueeze(-1) * answers).sum(dim=1)
-        return fused, {"weights": weights, "load_balance": load_balance(weights)}
+        return fused, {"weights": weights, LOAD_BALANCE: load_balance(weights)}
 
     def fuse_clip(self, clip: ClipFeatures) -> tuple[Tensor, dict[str, Any]]:
         """Fuse the averages of both views."""

@@ -8,9 +8,9 @@ import torch
 from torch import Tensor, nn
 
 from multimodal.clip_features import ClipFeatures, ClipWidths, Evidence, QualityFusionSizes
-from multimodal.fusions.mixture_of_experts import load_balance
 from multimodal.fusions.perceptron import perceptron
 from multimodal.fusions.view_checks import require_inputs, require_sizes
+from multimodal.quality_losses import LOAD_BALANCE, load_balance
 
 
 class ScoreMixtureOfExperts(nn.Module):
@@ -57,7 +57,7 @@ class ScoreMixtureOfExperts(nn.Module):
         weights = self.gate(both).softmax(dim=-1)
         scores = torch.cat([expert(both) for expert in self.experts], dim=-1)  # (batch, experts)
         score = (weights * scores).sum(dim=-1, keepdim=True)
-        return score, {"weights": weights, "load_balance": load_balance(weights)}
+        return score, {"weights": weights, LOAD_BALANCE: load_balance(weights)}
 
     def fuse_clip(self, clip: ClipFeatures) -> tuple[Tensor, dict[str, Any]]:
         """Score the averages of both views."""
