@@ -4,7 +4,9 @@
 
     with Client("127.0.0.1:8001") as client:
         weld = client.infer("weld_inspection", video="weld.avi", image=["front.jpg"], sensor="weld.csv")
+        clip = client.infer("video_quality", video="clip.mp4")
     print(weld.defect, weld.scores[weld.defect], weld.status)
+    print(clip.score, clip.grade)
 
 Errors are a small tree, drawn at the top of `crossfuse/_errors.py`.
 """
@@ -27,7 +29,8 @@ from ._errors import (
 from ._picture import save_picture
 from ._pipelines import PIPELINES, Pipeline
 from ._populations import canary_of, population
-from ._results import ServerStatus, Status, WeldInspection
+from ._quality import FrameQuality, Fusion, VideoQuality
+from ._results import Answer, ServerStatus, Status, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, AsyncTransport, Transport
 
@@ -37,11 +40,14 @@ __all__ = [
     "PIPELINES",
     "TLS",
     "AccessDenied",
+    "Answer",
     "AsyncClient",
     "AsyncTransport",
     "Client",
     "CrossfuseError",
     "DegradedModality",
+    "FrameQuality",
+    "Fusion",
     "InvalidInput",
     "ModalityError",
     "NoUsableModality",
@@ -55,6 +61,7 @@ __all__ = [
     "Timeout",
     "Transport",
     "UnknownPipeline",
+    "VideoQuality",
     "WeldInspection",
     "canary_of",
     "population",

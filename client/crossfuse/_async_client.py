@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import asyncio
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 from ._client import CLOSE_WAIT_S, CLOSED
 from ._conversation import Conversation, Flow, Pause, Send, Step, T, Work
 from ._payloads import Payload
-from ._pipelines import Answer
-from ._results import ServerStatus
+from ._quality import VideoQuality
+from ._results import Answer, ServerStatus, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, AsyncGrpcTransport, AsyncTransport
 
@@ -36,6 +36,19 @@ class AsyncClient:
         self._conversation = Conversation(url, timeout_s, retries, strict, canary)
         self._transport: AsyncTransport = AsyncGrpcTransport(url, tls) if transport is None else transport
         self._closed = False
+
+    @overload
+    async def infer(
+        self, pipeline: Literal["weld_inspection"], *, key: str | None = None, **payloads: Payload
+    ) -> WeldInspection: ...
+
+    @overload
+    async def infer(
+        self, pipeline: Literal["video_quality"], *, key: str | None = None, **payloads: Payload
+    ) -> VideoQuality: ...
+
+    @overload
+    async def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer: ...
 
     async def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer:
         """See `Client.infer`. Cancelling it stops the waiting, never the request on the server."""

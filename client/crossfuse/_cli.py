@@ -12,12 +12,20 @@ from typing import Any
 
 from ._client import CLOSE_WAIT_S, Client
 from ._errors import CrossfuseError
-from ._pipelines import PIPELINES, Answer
-from ._report import server_lines, weld_lines
+from ._pipelines import PIPELINES
+from ._presentations import PRESENTATIONS
+from ._report import server_lines
+from ._results import Answer
 from ._transports import TLS
 
 DEFAULT_URL = "127.0.0.1:8001"
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
+RECORDINGS: dict[str, tuple[str, dict[str, Any]]] = {  # payload of `infer` -> option, and how it is read
+    "video": ("--video", {"help": "video of the weld being made; the video whose quality is asked"}),
+    "image": ("--image", {"help": "photos of the finished weld", "nargs": "+", "action": "extend"}),
+    "audio": ("--audio", {"help": "sound of the weld being made"}),
+    "sensor": ("--sensors", {"help": "sensor log, CSV or .npy of six columns"}),
+}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -41,22 +49,15 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="infer|status")
     ask = commands.add_parser("infer", help="send recordings to a pipeline and show its answer")
     ask.add_argument("pipeline", choices=PIPELINES, metavar="PIPELINE", help=", ".join(PIPELINES))
-    ask.add_argument("--video", type=readable_file, metavar="FILE", help="video of the weld being made")
-    ask.add_argument(
-        "--image",
-        type=readable_file,
-        metavar="FILE",
-        nargs="+",
-        action="extend",
-        help="photos of the finished weld",
-    )
-    ask.add_argument("--audio", type=readable_file, metavar="FILE", help="sound of the weld being made")
-    ask.add_argument(
-        "--sensors", type=readable_file, metavar="FILE", help="sensor log, CSV or .npy of six columns"
-    )
+    for name, (flag, settings) in RECORDINGS.items():
+        ask.add_argument(flag, dest=name, type=readable_file, metavar="FILE", **settings)
     ask.add_argument("--strict", action="store_true", help="fail unless everything sent could be used whole")
     ask.add_argument("--picture", type=Path, metavar="PNG", help="draw the answer beside what was sent")
-    ask.add_argument("--title", metavar="TEXT", help="title of the picture (default: the recordings' folder)")
+    ask.add_argument(
+        "--title",
+        metavar="TEXT",
+        help="title of the picture (default: the recordings' folder, or the name of the one file)",
+    )
     ask.add_argument(
         "--canary",
         type=float,
@@ -80,14 +81,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Ask a pipeline; show the answer and draw it if asked to."""
-    payloads: dict[str, Any] = {
-        "video": arguments.video,
-        "image": arguments.image,
-        "audio": arguments.audio,
-        "sensor": arguments.sensors,
-    }
-    if not any(payloads.values()):
-        parser.error("infer: expected at least one of --video, --image, --audio, --sensors, got none")
+    payloads = chosen_recordings(arguments, parser)
     if arguments.picture:
         from ._picture import require_extra
 
@@ -97,10 +91,27 @@ def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
         answer = client.infer(arguments.pipeline, key=arguments.key, **payloads)
     finally:
         hang_up(client)
-    show(answer.as_dict() if arguments.json else weld_lines(answer, bar_cell()))
+    lines = PRESENTATIONS[answer.pipeline].lines
+    show(answer.as_dict() if arguments.json else lines(answer, bar_cell()))
     if arguments.picture:
         draw(arguments, payloads, answer)
     return 0
+
+
+def chosen_recordings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """The payloads; what the pipeline does not take, or nothing at all, is a mistyped command."""
+    name, takes = arguments.pipeline, PIPELINES[arguments.pipeline].payloads
+    given = {payload: getattr(arguments, payload) for payload in RECORDINGS if getattr(arguments, payload)}
+    options = ", ".join(RECORDINGS[payload][0] for payload in takes)
+    if foreign := [RECORDINGS[payload][0] for payload in given if payload not in takes]:
+        came = ", ".join(foreign)
+        parser.error(
+            f"infer: expected {options} only for {name}, got {came}; leave out what it does not take"
+        )
+    if not given:
+        wanted = f"at least one of {options}" if len(takes) > 1 else options
+        parser.error(f"infer: expected {wanted}, got none")
+    return given
 
 
 def draw(arguments: argparse.Namespace, payloads: dict[str, Any], answer: Answer) -> None:
@@ -108,8 +119,9 @@ def draw(arguments: argparse.Namespace, payloads: dict[str, Any], answer: Answer
     from ._picture import save_picture
 
     first = next(value for value in payloads.values() if value)
-    folder = Path(first[0] if isinstance(first, list) else first).resolve().parent.name
-    save_picture(arguments.picture, answer, payloads, title=arguments.title or folder)
+    file = Path(first[0] if isinstance(first, list) else first).resolve()
+    title = arguments.title or PRESENTATIONS[answer.pipeline].title(file)
+    save_picture(arguments.picture, answer, payloads, title=title)
     note(f"picture: {arguments.picture}")
 
 

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import time
 from types import TracebackType
-from typing import Any
+from typing import Any, Literal, overload
 
 from ._conversation import Conversation, Pause, Send, Step, Work, run_blocking
 from ._payloads import Payload
-from ._pipelines import Answer
-from ._results import ServerStatus
+from ._quality import VideoQuality
+from ._results import Answer, ServerStatus, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, GrpcTransport, Transport
 
@@ -45,11 +45,25 @@ class Client:
         self._transport: Transport = GrpcTransport(url, tls) if transport is None else transport
         self._closed = False
 
+    @overload
+    def infer(
+        self, pipeline: Literal["weld_inspection"], *, key: str | None = None, **payloads: Payload
+    ) -> WeldInspection: ...
+
+    @overload
+    def infer(
+        self, pipeline: Literal["video_quality"], *, key: str | None = None, **payloads: Payload
+    ) -> VideoQuality: ...
+
+    @overload
+    def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer: ...
+
     def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer:
         """Send one sample's recordings and return what the pipeline says about them.
 
         weld_inspection takes video, audio and sensor (a path or the file's bytes each; sensor also as an
         array of shape (rows, 6)) and image (a list of up to five photos). What is left out is absent.
+        video_quality takes video.
 
         key: with a canary share, equal keys (a weld's id, say) always meet the same release; default: a
         digest of what is sent. Whatever the share, the live pipeline answers where there is no canary.

@@ -20,9 +20,10 @@ from tritonclient.grpc import service_pb2
 
 from ._errors import RETRYABLE, CrossfuseError, ServerUnavailable, Timeout, UnknownPipeline, error_for
 from ._payloads import InputTensor, Payload, infer_request
-from ._pipelines import PIPELINES, Answer, Pipeline, Reading, check_names, find, read_outputs
+from ._pipelines import PIPELINES, Pipeline, check_names, find
 from ._populations import Population, canary_of, check_key, check_share, payload_key, population
-from ._results import ServerStatus
+from ._reading import Reading, read_outputs
+from ._results import Answer, ServerStatus
 from ._retries import Pace, Retries
 
 
@@ -136,11 +137,20 @@ class Conversation:
         ready = yield from self._peek("ServerReady", service_pb2.ServerReadyRequest())
         metadata = yield from self._peek("ServerMetadata", service_pb2.ServerMetadataRequest())
         pipelines = {}
-        for name in PIPELINES:
+        for name in (yield from self._offered()):
             served = yield from self._peek("ModelReady", service_pb2.ModelReadyRequest(name=name))
             pipelines[name] = bool(served and served.ready)
         version = metadata.version if metadata else ""
         return ServerStatus(self.url, bool(live.live), bool(ready and ready.ready), version, pipelines)
+
+    def _offered(self) -> Flow[list[str]]:
+        """Our pipelines that the server was told to load, whatever came of it; all where it cannot say.
+
+        A model that only lies in its repository has no state in the index.
+        """
+        index = yield from self._peek("RepositoryIndex", service_pb2.RepositoryIndexRequest())
+        loaded = {model.name for model in index.models if model.state} if index else set()
+        return [name for name in PIPELINES if name in loaded] or list(PIPELINES)
 
     def _population(self, name: str, key: str | None, tensors: Sequence[InputTensor]) -> Flow[Population]:
         if not 0.0 < self.canary < 1.0:

@@ -16,12 +16,12 @@ CrossfuseError
 from __future__ import annotations
 
 from collections.abc import Mapping
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import grpc
 
 if TYPE_CHECKING:
-    from ._results import Status, WeldInspection
+    from ._results import Answer, Status
 
 
 class CrossfuseError(Exception):
@@ -61,20 +61,25 @@ class ServerFault(CrossfuseError):
 
 
 class ModalityError(CrossfuseError):
-    """An answer came, but not from all that was sent; `status` and `inspection` hold what did come."""
+    """An answer came, but not from all that was sent; `answer` holds what did come."""
 
-    def __init__(self, sentence: str, inspection: WeldInspection) -> None:
+    def __init__(self, sentence: str, answer: Answer) -> None:
         super().__init__(sentence)
-        self.inspection = inspection
+        self.answer = answer
+
+    @property
+    def inspection(self) -> Any:
+        """The same as `answer`: the WeldInspection, when `weld_inspection` was asked."""
+        return self.answer
 
     @property
     def status(self) -> Mapping[str, Status]:
         """Modality -> state, every modality of the pipeline."""
-        return self.inspection.status
+        return self.answer.status
 
 
 class NoUsableModality(ModalityError):
-    """Not one modality that was sent could be used: the scores carry no information."""
+    """Not one modality that was sent could be used: the answer carries no information."""
 
 
 class DegradedModality(ModalityError):

@@ -61,7 +61,9 @@ def read_film(payload: Payload, slices: int) -> Film:
     try:
         count, duration_s = _measure_film(data)
         wanted = [int((part + 0.5) * count / slices) for part in range(slices)]
-        return Film(_pick_frames(data, wanted), [duration_s * index / count for index in wanted], duration_s)
+        picked = _pick_frames(data, wanted)
+        frames = [picked[index] for index in wanted]
+        return Film(frames, [duration_s * index / count for index in wanted], duration_s)
     except (av.error.FFmpegError, IndexError, ZeroDivisionError) as error:
         raise ValueError(f"video: expected frames, got none ({error}); record the weld again") from error
 
@@ -81,15 +83,44 @@ def _measure_film(data: bytes) -> tuple[int, float]:
     return count, count / rate_hz
 
 
-def _pick_frames(data: bytes, wanted: Sequence[int]) -> list[NDArray[np.uint8]]:
+def read_frames(payload: Payload, numbers: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
+    """Frames of a video by their numbers, counted from 0; those that do not decode here are left out.
+
+    raises: ValueError if not one of them decodes
+    """
+    data = file_bytes("video", cast(Any, payload))
+    try:
+        picked = _pick_frames(data, numbers)
+    except (av.error.FFmpegError, IndexError) as error:
+        raise ValueError(f"video: expected frames, got none ({error}); send another file") from error
+    if not picked:
+        raise ValueError("video: expected frames, got none; send another file")
+    return picked
+
+
+def announced_s(payload: Payload) -> float | None:
+    """Seconds that a video's container announces, whether or not they are in it; None if it does not say."""
+    data = file_bytes("video", cast(Any, payload))
+    try:
+        with av.open(io.BytesIO(data), mode="r") as container:
+            return None if container.duration is None else container.duration / av.time_base
+    except av.error.FFmpegError:
+        return None
+
+
+def _pick_frames(data: bytes, wanted: Sequence[int]) -> dict[int, NDArray[np.uint8]]:
     picked: dict[int, NDArray[np.uint8]] = {}
     with av.open(io.BytesIO(data), mode="r") as container:
-        for index, frame in enumerate(container.decode(video=0)):
-            if index in wanted:
-                picked[index] = _shrink(frame.to_image())
-            if index >= max(wanted):
-                break
-    return [picked[index] for index in wanted]
+        try:
+            for index, frame in enumerate(container.decode(video=0)):
+                if index in wanted:
+                    picked[index] = _shrink(frame.to_image())
+                if index >= max(wanted):
+                    break
+        except av.error.FFmpegError:
+            if not picked:
+                raise
+    return picked
 
 
 def read_photo(payload: Any) -> NDArray[np.uint8]:

@@ -81,6 +81,17 @@ def weld_tensors(payloads: Mapping[str, Payload]) -> list[InputTensor]:
     return tensors
 
 
+def quality_tensors(payloads: Mapping[str, Payload]) -> list[InputTensor]:
+    """The one input of `video_quality`.
+
+    raises: InvalidInput for what cannot be sent: no video, a missing or empty file
+    """
+    video = payloads.get("video")
+    if video is None:
+        raise InvalidInput("video_quality: expected a video, got none; pass one")
+    return [byte_tensor("video", _one_file("video", video))]
+
+
 def file_bytes(name: str, source: File) -> bytes:
     """The bytes of one file.
 

@@ -8,7 +8,8 @@ from pathlib import Path
 
 from ._errors import CrossfuseError
 from ._payloads import Payload
-from ._results import WeldInspection
+from ._presentations import PRESENTATIONS
+from ._results import Answer
 
 EXTRA = {"matplotlib": "matplotlib", "av": "av", "soundfile": "soundfile", "PIL": "pillow"}
 
@@ -27,18 +28,16 @@ def require_extra() -> None:
 
 
 def save_picture(
-    path: str | Path, weld: WeldInspection, payloads: Mapping[str, Payload], *, title: str = ""
+    path: str | Path, answer: Answer, payloads: Mapping[str, Payload], *, title: str = ""
 ) -> Path:
-    """Draw a weld and its inspection as a PNG of about 1800 x 1400 pixels.
+    """Draw an answer beside what was sent, as a PNG 1800 pixels wide.
 
     payloads: what was passed to `infer`, by modality.  returns: the path written
     raises: CrossfuseError when the extra `picture` is missing, or the file cannot be written
     """
     require_extra()
-    from ._figure import weld_figure
-
     target = Path(path)
-    figure = weld_figure(weld, payloads, title)
+    figure = PRESENTATIONS[answer.pipeline].figure(answer, payloads, title)
     try:
         figure.savefig(target, format="png", facecolor=figure.get_facecolor())
     except OSError as error:

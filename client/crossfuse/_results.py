@@ -5,7 +5,7 @@ from __future__ import annotations
 import enum
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, ClassVar, TypeVar
 
 import numpy as np
 from numpy.typing import NDArray
@@ -31,9 +31,48 @@ class Status(enum.IntEnum):
         return self in (Status.OK, Status.PARTIAL)
 
 
-@dataclass(frozen=True, eq=False)
-class WeldInspection:
+@dataclass(frozen=True, eq=False, kw_only=True)
+class Answer:
+    """What every pipeline's answer has, beside what it found."""
+
+    pipeline: ClassVar[str]
+    """Whose answer this is."""
+    remedies: ClassVar[tuple[str, str]]
+    """What to do when nothing sent could be used, and when some of it was damaged."""
+
+    status: dict[str, Status]
+    """Modality -> state, in the server's order."""
+    sent: tuple[str, ...]
+    """The modalities that were sent."""
+    version: str
+    """Version of the pipeline that answered."""
+    population: Population = "live"
+    """Who answered: the live pipeline, or its canary."""
+
+    @property
+    def usable(self) -> tuple[str, ...]:
+        """The modalities that the answer rests on."""
+        return tuple(name for name, status in self.status.items() if status.usable)
+
+    def as_dict(self) -> dict[str, Any]:
+        """Everything as plain values for `json.dumps`; states become their names."""
+        return {
+            "status": {name: status.name for name, status in self.status.items()},
+            "usable": list(self.usable),
+            "version": self.version,
+            "population": self.population,
+        }
+
+
+AnAnswer = TypeVar("AnAnswer", bound=Answer)
+
+
+@dataclass(frozen=True, eq=False, kw_only=True)
+class WeldInspection(Answer):
     """The answer of `weld_inspection` for one weld."""
+
+    pipeline = "weld_inspection"
+    remedies = ("record the weld again", "record the damaged ones again")
 
     scores: dict[str, float]
     """Class name -> probability, most probable first; they sum to 1."""
@@ -44,16 +83,8 @@ class WeldInspection:
     attention: dict[str, NDArray[np.float32]]
     """Modality -> (4 fusion tokens, length): where in it the model looked; each row sums to 1 if it was
     usable. Length: video time slices, photos, audio time bins, sensor steps."""
-    status: dict[str, Status]
-    """Modality -> state, in the server's order."""
     image_status: tuple[Status, ...]
     """One state for each photo that was sent, in order."""
-    sent: tuple[str, ...]
-    """The modalities that were sent."""
-    version: str
-    """Version of the pipeline that answered."""
-    population: Population = "live"
-    """Who answered: the live pipeline, or its canary."""
     audio_window_s: float | None = None
     """Seconds of sound that are heard, of a longer one as four excerpts; None if the server does not say."""
     sensor_columns: tuple[str, ...] = ()
@@ -64,22 +95,14 @@ class WeldInspection:
         """The most probable class."""
         return next(iter(self.scores))
 
-    @property
-    def usable(self) -> tuple[str, ...]:
-        """The modalities that the answer rests on."""
-        return tuple(name for name, status in self.status.items() if status.usable)
-
     def as_dict(self) -> dict[str, Any]:
         """Everything as plain values for `json.dumps`; states become their names."""
         return {
             "defect": self.defect,
             "scores": self.scores,
             "anomaly_score": self.anomaly_score,
-            "status": {name: status.name for name, status in self.status.items()},
+            **super().as_dict(),
             "image_status": [status.name for status in self.image_status],
-            "usable": list(self.usable),
-            "version": self.version,
-            "population": self.population,
             "audio_window_s": self.audio_window_s,
             "sensor_columns": list(self.sensor_columns),
             "embedding": self.embedding.tolist(),
@@ -112,22 +135,22 @@ class ServerStatus:
         }
 
 
-def judge(inspection: WeldInspection, strict: bool) -> WeldInspection:
-    """Return the inspection if it may be handed out, else raise.
+def judge(answer: AnAnswer, strict: bool) -> AnAnswer:
+    """Return the answer if it may be handed out, else raise.
 
     raises: NoUsableModality when nothing that was sent could be used; DegradedModality when `strict` and not
     all is OK.
     """
-    states = ", ".join(f"{name} {inspection.status[name].name}" for name in inspection.sent)
-    if not any(inspection.status[name].usable for name in inspection.sent):
+    states = ", ".join(f"{name} {answer.status[name].name}" for name in answer.sent)
+    again, mend = answer.remedies
+    if not any(answer.status[name].usable for name in answer.sent):
         raise NoUsableModality(
-            f"weld_inspection: expected at least one usable modality, got {states}; record the weld again",
-            inspection,
+            f"{answer.pipeline}: expected at least one usable modality, got {states}; {again}", answer
         )
-    if strict and any(inspection.status[name] is not Status.OK for name in inspection.sent):
+    if strict and any(answer.status[name] is not Status.OK for name in answer.sent):
         raise DegradedModality(
-            f"weld_inspection: strict expects every modality sent to be OK, got {states}; "
-            "record the damaged ones again, or accept the answer with strict=False",
-            inspection,
+            f"{answer.pipeline}: strict expects every modality sent to be OK, got {states}; "
+            f"{mend}, or accept the answer with strict=False",
+            answer,
         )
-    return inspection
+    return answer

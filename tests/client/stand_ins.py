@@ -61,6 +61,53 @@ def weld_response(outputs: dict[str, np.ndarray] | None = None) -> Any:
     return response
 
 
+MOMENTS = 8
+FUSIONS = (
+    "gated:gate|views differ:detail|change;"
+    "cross_attention:detail asks|change asks:;"
+    "mixture_of_experts::expert 1|expert 2|expert 3;"
+    "pyramid::"
+)
+
+
+def quality_config_response(**changed: str) -> Any:
+    """What the server states about `video_quality`."""
+    response = service_pb2.ModelConfigResponse()
+    for key, value in ({"modalities": "video", "fusions": FUSIONS} | changed).items():
+        response.config.parameters[key].string_value = value
+    return response
+
+
+def quality_outputs(
+    status: int = OK, fusion: int = 0, shape: Sequence[int] = (2, 2)
+) -> dict[str, np.ndarray]:
+    """Outputs of one video, batch axis included: 66 of 100, frames 0, 7, ... of 10 a second.
+
+    shape: of the fusion's evidence, which counts up in hundredths
+    """
+    evidence = np.zeros((1, 4, 16), np.float32)
+    rows, columns = shape
+    evidence[0, :rows, :columns] = np.arange(1, rows * columns + 1).reshape(rows, columns) / 100
+    usable = status in (OK, PARTIAL)
+    weights = np.array([[0.05, 0.05, 0.1, 0.1, 0.1, 0.15, 0.2, 0.25]], np.float32)
+    return {
+        "quality_score": np.array([[66.0 * usable]], np.float32),
+        "frame_scores": np.arange(80, 40, -5, np.float32)[None] * usable,
+        "frame_weights": weights * usable,
+        "fusion_weights": evidence * usable,
+        "fusion_shape": np.array([shape], np.int32),
+        "fusion_index": np.array([[fusion]], np.int32),
+        "frame_numbers": np.arange(0, 56, 7, np.int32)[None],
+        "frame_times": np.arange(0, 56, 7, np.float32)[None] / 10,
+        "modality_status": np.array([[status]], np.int32),
+    }
+
+
+def quality_response(outputs: dict[str, np.ndarray] | None = None) -> Any:
+    """Outputs as the message that travels."""
+    return weld_response(quality_outputs() if outputs is None else outputs)
+
+
 class Recorded:
     """A transport that plays outcomes in order (the last one for ever) and keeps what it was asked."""
 
@@ -103,7 +150,10 @@ def refused(code: grpc.StatusCode, detail: str = "said the server") -> Refusal:
 
 
 class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
-    """A gRPC server that answers `weld_inspection` after `work_s` and knows whether a client cancelled."""
+    """A gRPC server that answers `weld_inspection` after `work_s` and knows whether a client cancelled.
+
+    served: its pipelines; where it is changed to `video_quality`, `response` has to be changed with it
+    """
 
     def __init__(
         self, port: int = 0, work_s: float = 0.0, credentials: grpc.ServerCredentials | None = None
@@ -112,6 +162,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self.answered = 0
         self.cancelled = 0
         self.response = weld_response()
+        self.served = ["weld_inspection"]
         self.busy, self.idle = threading.Event(), threading.Event()
         self.before_answer: Callable[[Any], None] = lambda context: None
         self._server = grpc.server(
@@ -136,7 +187,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._server.wait_for_termination()
 
     def ModelConfig(self, request: Any, context: Any) -> Any:
-        return config_response()
+        return quality_config_response() if "quality" in request.name else config_response()
 
     def ModelInfer(self, request: Any, context: Any) -> Any:
         self.idle.clear()
@@ -160,7 +211,14 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
         return service_pb2.ServerMetadataResponse(name="triton", version="2.51.0")
 
     def ModelReady(self, request: Any, context: Any) -> Any:
-        return service_pb2.ModelReadyResponse(ready=request.name == "weld_inspection")
+        return service_pb2.ModelReadyResponse(ready=request.name in self.served)
+
+    def RepositoryIndex(self, request: Any, context: Any) -> Any:
+        """As Triton does: what only lies in the repository has no state."""
+        response = service_pb2.RepositoryIndexResponse()
+        for name in ("weld_inspection", "video_quality", "weld_gate"):
+            response.models.add(name=name, state="READY" if name in self.served else "")
+        return response
 
 
 if __name__ == "__main__":
