@@ -108,8 +108,8 @@ class QualityTrainer:
 
     folder: where `checkpoint.pt` (all that resuming needs), `best.pt` (weights and figures of the best epoch)
             and `history.json` go after every epoch; None keeps everything in memory
-    The same initial weights, clips and settings give the same weights, whether the run was interrupted or not:
-    to the bit on a CPU with a fixed number of threads.
+    The same initial weights, clips and settings give the same weights, interrupted or not: to the bit on a CPU
+    with a fixed number of threads.
     """
 
     def __init__(
@@ -208,7 +208,7 @@ class QualityTrainer:
         row["choose_loss"] = float(regression_loss(self.settings.loss.criterion, scores, targets))
         row |= {f"choose_{name}": value for name, value in report.as_dict().items()}
         self.history.append(row | {"best": better})
-        bar.set_postfix_str(f"SRCC {report.srcc:.3f}, best {self.best['srcc']:.3f}")
+        bar.set_postfix_str(f"SRCC {report.srcc:.3f}, best {self.best['srcc']:.3f}", refresh=False)
         self._save(better)
 
     def _train_epoch(self, bar: tqdm) -> dict[str, float]:
