@@ -17,9 +17,7 @@ def require_sizes(fusion: str, **sizes: int) -> None:
 def require_levels(fusion: str, dims: Sequence[int], at_least: int = 1) -> None:
     """ValueError for too few levels or one without channels."""
     if len(dims) < at_least or min(dims, default=0) < 1:
-        raise ValueError(
-            f"{fusion}: expected at least {at_least} levels of at least 1 channel, got {tuple(dims)}"
-        )
+        raise ValueError(f"{fusion}: expected {at_least} or more levels with channels, got {tuple(dims)}")
 
 
 def require_inputs(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 import torch
+from torch import nn
 
 from multimodal.clip_features import ClipFeatures, ClipWidths, QualityFusionSizes
 
@@ -13,6 +14,11 @@ UNEQUAL = replace(WIDTHS, spatial=12)
 SIZES = QualityFusionSizes(width=16, heads=4, gate_width=16)
 STEPS = 8
 SIDES = (9, 5, 3, 2)  # of the stage maps: odd ones too, as 3 x 3 over 9 or 5 pixels leaves them
+
+
+def zero(module: nn.Module) -> None:
+    for parameter in module.parameters():
+        nn.init.zeros_(parameter)
 
 
 def uniform(batch: int, steps: int = STEPS) -> torch.Tensor:
