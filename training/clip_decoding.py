@@ -145,7 +145,7 @@ def _counts(payload: bytes) -> tuple[int, float]:
 def _walk(payload: bytes, expected: int, sampling: Sampling) -> _Walk:
     """Decode all frames up to the end or the first error; keep those of a video of `expected` frames."""
     starts, rows = moments(expected, sampling.burst)
-    wanted, first_of_moment = {0, *rows.tolist()}, set(starts.tolist())
+    wanted, first_of_moment = set(rows.tolist()), set(starts.tolist())
     walk = _Walk()
     with _open(payload) as container:
         stream = container.streams.video[0]
@@ -173,7 +173,7 @@ def _rgb(frame: VideoFrame) -> Pixels:
 
 
 def _seconds(frame: VideoFrame, number: int, container: InputContainer) -> float:
-    """When a frame is shown. AVI has decoding times only, which B-frames put out of order: number over rate."""
+    """When a frame is shown. AVI has decoding times only, out of order with B-frames: number over rate."""
     if frame.time is not None and container.format.name != "avi":
         return float(frame.time)
     rate = container.streams.video[0].average_rate

@@ -16,6 +16,7 @@ DECODED = {
     "audio": "audio_waveform",
     "sensor": "sensor_series",
 }
+PATCH_PX = 32  # side of the patches that `video_fragments` are made of
 
 
 class Status(IntEnum):
@@ -32,6 +33,8 @@ class Contract:
     """Modalities in order, and every output's shape (without batch) and dtype.
 
     frames:      (frames, size, size, 3) of `video_frames`
+    moments:     rows of `frame_numbers`: `video_frames` then has a burst of frames from each moment on, and
+                 `video_fragments` (moments, size, size, 3) and `frame_times` (moments,) may be there too
     photos:      (photos, size, size, 3) of `image_pixels`
     samples:     length of `audio_waveform` at `audio_rate_hz`
     steps:       rows of `sensor_series`, whose columns are `sensor_columns`
@@ -53,11 +56,49 @@ class Contract:
                 raise ValueError(
                     f"{DECODED[name]}: expected dims [n, size, size, 3], got {list(dims)}; correct the config"
                 )
+        if "video" in self.modalities:
+            self._check_moments()
         if "sensor" in self.modalities and self.outputs["sensor_series"][0][1] != len(self.sensor_columns):
             raise ValueError(
                 f"sensor_columns: expected as many as sensor_series has channels, "
                 f"got {len(self.sensor_columns)}; correct the config"
             )
+
+    def _check_moments(self) -> None:
+        """What is said per moment needs moments, and a whole number of frames and patches each."""
+        frames = self.dims("video")[0]
+        if not self.moments or frames % self.moments:
+            raise ValueError(
+                f"video_frames: expected a multiple of the {self.moments} frame_numbers, got {frames} rows; "
+                "correct the config"
+            )
+        if "frame_numbers" not in self.outputs and {"frame_times", "video_fragments"} & set(self.outputs):
+            raise ValueError("preprocess: expected an output 'frame_numbers', got none; add it to the config")
+        if "frame_times" in self.outputs and self.outputs["frame_times"][0] != (self.moments,):
+            got = list(self.outputs["frame_times"][0])
+            raise ValueError(f"frame_times: expected dims [{self.moments}], got {got}; correct the config")
+        dims = self.outputs["video_fragments"][0] if "video_fragments" in self.outputs else None
+        if dims and (len(dims) != 4 or dims != (self.moments, dims[1], dims[1], 3) or dims[1] % PATCH_PX):
+            raise ValueError(
+                f"video_fragments: expected dims [{self.moments}, size, size, 3] and a size of whole "
+                f"{PATCH_PX} px patches, got {list(dims)}; correct the config"
+            )
+
+    @property
+    def moments(self) -> int:
+        """Moments of a video; every frame is one where the model does not number them."""
+        numbered = self.outputs.get("frame_numbers")
+        return numbered[0][0] if numbered else self.dims("video")[0]
+
+    @property
+    def burst(self) -> int:
+        """Frames taken from each moment on."""
+        return self.dims("video")[0] // self.moments
+
+    @property
+    def fragments_px(self) -> int:
+        """Side of `video_fragments`, 0 for models without."""
+        return self.outputs["video_fragments"][0][1] if "video_fragments" in self.outputs else 0
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Contract:

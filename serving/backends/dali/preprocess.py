@@ -14,6 +14,7 @@ import numpy as np
 from . import audio, sensors, video
 from .contract import DECODED, Contract, Status, evenly
 from .isolation import IsolatedPipeline
+from .moments import Sampling
 
 log = logging.getLogger(__name__)
 
@@ -59,11 +60,17 @@ class Preprocessor:
         if "audio" in contract.modalities:
             built = pipelines.recordings(contract.audio_rate_hz, batch_size=MAX_BATCH, **on_cpu)
             self._pipelines["audio"] = IsolatedPipeline(built)
-        if "video" in contract.modalities and self._gpu:
+        # Through DALI frames come at one size and without their times: a model that takes fragments or times
+        # of a video reads it with PyAV on a GPU too, until a GPU is at hand to measure what that costs.
+        nvdec = self._gpu and "frame_numbers" not in contract.outputs
+        if "video" in contract.modalities and nvdec:
             built = pipelines.videos(contract.dims("video")[1], device, batch_size=MAX_BATCH, **settings)
             self._pipelines["video"] = IsolatedPipeline(built)
+        if "video" in contract.modalities:
+            size_px = contract.dims("video")[1]
+            self._sampling = Sampling(contract.moments, size_px, contract.burst, contract.fragments_px)
         readers: dict[str, Reader] = {
-            "video": self._videos_on_gpu if self._gpu else self._videos,
+            "video": self._videos_on_gpu if nvdec else self._videos,
             "image": self._photos,
             "audio": self._recordings,
             "sensor": self._logs,
@@ -123,13 +130,19 @@ class Preprocessor:
         )
 
     def _video(self, payload: np.ndarray, threads: int) -> Reading:
-        frames, size_px = self.contract.dims("video")[:2]
         try:
-            pixels, status = video.read(payload, frames, size_px, threads)
+            clip = video.read(payload, self._sampling, threads)
         except video.Undecodable as error:
             log.warning("%s", error)
             return self._unread("video", Status.CORRUPT)
-        return self._read("video", pixels, status)
+        more = {
+            "video_fragments": clip.fragments,
+            "frame_numbers": clip.numbers,
+            "frame_times": clip.times,
+        }
+        reading = self._read("video", clip.frames, clip.status)
+        reading.tensors.update({name: more[name] for name in more.keys() & self.contract.outputs.keys()})
+        return reading
 
     def _videos_on_gpu(self, batch: Sequence[Payloads]) -> list[Reading]:
         """NVDEC decodes what it can; PyAV reads what it refused, and judges what is broken."""

@@ -1,4 +1,4 @@
-"""Evenly spaced frames of a video file through PyAV: only what is needed is converted and resized.
+"""Evenly spaced moments of a video file through PyAV: only what is needed is converted and resized.
 
 Reads every codec of the FFmpeg inside PyAV, H.264 and MPEG-4 part 2 too, which DALI's CPU decoder refuses.
 """
@@ -16,7 +16,9 @@ from av.container import InputContainer
 from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 
-from .contract import Status, evenly
+from .contract import Status
+from .fragments import mosaic, scaled_up
+from .moments import Chosen, Sampling
 
 log = logging.getLogger(__name__)
 
@@ -30,43 +32,74 @@ ESTIMATE_SLACK = 0.05
 # One step from YUV to a small picture is 6 times faster than a whole conversion. Without full chroma
 # colours are off by up to 15 levels; with it they are nearer to the source than a plain conversion.
 SCALING = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
-NOTHING = np.zeros(0, np.int64)
 
 
 class Undecodable(ValueError):
     """A video that gives no frame, or that would cost too much; the text says why."""
 
 
+@dataclass(frozen=True)
+class Clip:
+    """What a model takes of one video.
+
+    frames:    (moments * burst, size, size, 3) uint8 RGB
+    fragments: (moments, fragments, fragments, 3) uint8 RGB; None where none are taken
+    numbers:   (moments,) int32, the number of each moment's first frame, from 0
+    times:     (moments,) float32, seconds from the first frame of the video to it
+    """
+
+    frames: np.ndarray
+    fragments: np.ndarray | None
+    numbers: np.ndarray
+    times: np.ndarray
+    status: Status
+
+
 @dataclass
 class Decoded:
-    """One walk through a video: frames that decode, the wanted ones by number, whether it broke off."""
+    """One walk through a video: frames that decode, whether it broke off, and what was kept, by number."""
 
     decoded: int = 0
-    picked: dict[int, np.ndarray] = field(default_factory=dict)
     broken: bool = False
+    squares: dict[int, np.ndarray] = field(default_factory=dict)
+    mosaics: dict[int, np.ndarray] = field(default_factory=dict)
+    times: dict[int, float] = field(default_factory=dict)
 
 
-def read(payload: np.ndarray, frames: int, size_px: int, threads: int = 1) -> tuple[np.ndarray, Status]:
-    """Decode, pick `frames` evenly spaced frames, stretch each to a square.
+def read(payload: np.ndarray, sampling: Sampling, threads: int = 1) -> Clip:
+    """Decode, pick the frames of evenly spaced moments, stretch each to a square, cut fragments.
 
     payload: (bytes,) uint8, an AVI, MP4/MOV or Matroska/WebM file
     threads: decoder threads; 1 when other videos are decoded at the same time
-    returns: (frames, size_px, size_px, 3) uint8 RGB; PARTIAL when the file declares more frames
+    returns: PARTIAL when the file declares more frames than decode
     raises:  Undecodable
     """
     data = payload.tobytes()
     try:
         packets, declared, slack = index(data)
-        found = _decode(data, evenly(packets, frames), size_px, threads)
+        chosen = sampling.choose(packets)
+        found = _decode(data, chosen, threads)
         if found.decoded != packets:  # hidden frames or lost ones: the spacing was for another count
             # With several threads, how much decodes before an error depends on their number: count with one.
-            count = found.decoded if threads == 1 else _decode(data, NOTHING, size_px, 1).decoded
-            found = _decode(data, evenly(count, frames), size_px, 1)
+            count = found.decoded if threads == 1 else _decode(data, None, 1).decoded
+            chosen = sampling.choose(count)
+            found = _decode(data, chosen, 1)
     except (av.FFmpegError, IndexError) as error:
         raise Undecodable(f"video: {error}") from error
-    pixels = np.stack([found.picked[number] for number in evenly(found.decoded, frames)])
     lost = found.broken or found.decoded < declared - slack
-    return pixels, Status.PARTIAL if lost else Status.OK
+    return _assemble(found, chosen, Status.PARTIAL if lost else Status.OK)
+
+
+def _assemble(found: Decoded, chosen: Chosen, status: Status) -> Clip:
+    fragments = [found.mosaics[number] for number in chosen.starts] if found.mosaics else None
+    seconds = [max(found.times[number] - found.times[0], 0.0) for number in chosen.starts]
+    return Clip(
+        np.stack([found.squares[number] for number in chosen.rows]),
+        None if fragments is None else np.stack(fragments),
+        chosen.starts.astype(np.int32),
+        np.array(seconds, np.float32),
+        status,
+    )
 
 
 def index(data: bytes) -> tuple[int, int, float]:
@@ -95,10 +128,10 @@ def index(data: bytes) -> tuple[int, int, float]:
     return packets, declared, slack
 
 
-def _decode(data: bytes, wanted: np.ndarray, size_px: int, threads: int) -> Decoded:
-    """Decode up to the end or the first error, convert the frames in `wanted`; raises without a frame."""
-    keep = set(wanted.tolist())
+def _decode(data: bytes, chosen: Chosen | None, threads: int) -> Decoded:
+    """Decode up to the end or the first error, keep what is chosen (None: count); raises without a frame."""
     found, pixels = Decoded(), 0
+    wanted = set() if chosen is None else set(chosen.rows.tolist())
     with _open(data) as container:
         codec = container.streams.video[0].codec_context
         codec.thread_count = threads
@@ -110,8 +143,8 @@ def _decode(data: bytes, wanted: np.ndarray, size_px: int, threads: int) -> Deco
                     pixels += frame.width * frame.height
                     if pixels > MAX_DECODED_PIXELS:  # the header announced less
                         raise Undecodable(f"video: more than {MAX_DECODED_PIXELS} pixels; too long to decode")
-                    if found.decoded in keep:
-                        found.picked[found.decoded] = _square(frame, size_px)
+                    if chosen is not None and found.decoded in wanted:
+                        _keep(frame, container, chosen, found)
                     found.decoded += 1
         except av.FFmpegError as error:
             if not found.decoded:
@@ -123,8 +156,36 @@ def _decode(data: bytes, wanted: np.ndarray, size_px: int, threads: int) -> Deco
     return found
 
 
+def _keep(frame: VideoFrame, container: InputContainer, chosen: Chosen, found: Decoded) -> None:
+    """Take what is chosen of the frame that was just decoded; nothing of it stays at its full size."""
+    number, sampling = found.decoded, chosen.sampling
+    found.times[number] = _seconds(frame, number, container)
+    found.squares[number] = _square(frame, sampling.size_px)
+    if sampling.fragments_px and number in chosen.starts:
+        found.mosaics[number] = _fragments(frame, sampling.fragments_px)
+
+
 def _square(frame: VideoFrame, size_px: int) -> np.ndarray:
     return frame.reformat(size_px, size_px, "rgb24", interpolation=SCALING, threads=1).to_ndarray()
+
+
+def _fragments(frame: VideoFrame, size_px: int) -> np.ndarray:
+    """Of the whole frame in RGB, 27 MB of a 4K video, only the patches are kept."""
+    height, width = scaled_up(frame.height, frame.width)
+    if height * width > MAX_FRAME_PIXELS:  # a few pixels high and thousands wide
+        raise Undecodable(f"video: {frame.width}x{frame.height} is too narrow to take fragments of")
+    picture = frame.reformat(format="rgb24", interpolation=SCALING, threads=1)
+    if (height, width) != (frame.height, frame.width):
+        picture = picture.reformat(width, height, interpolation=SCALING, threads=1)
+    return mosaic(picture.to_ndarray(), size_px)
+
+
+def _seconds(frame: VideoFrame, number: int, container: InputContainer) -> float:
+    """When a frame is shown. AVI has decoding times only, out of order with B-frames: number over rate."""
+    if frame.time is not None and container.format.name != "avi":
+        return frame.time
+    rate = container.streams.video[0].average_rate
+    return number / float(rate) if rate else 0.0
 
 
 def _packets(container: InputContainer) -> Iterator[av.Packet]:

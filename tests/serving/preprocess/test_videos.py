@@ -7,6 +7,7 @@ import pytest
 from serving.backends.dali import video as decoder
 from serving.backends.dali.contract import Status, evenly
 from serving.backends.dali.isolation import IsolatedPipeline
+from serving.backends.dali.moments import Sampling
 from tests.serving.preprocess.conftest import pipelines_of
 from tests.serving.preprocess.files import frame, payloads, picture, video
 
@@ -23,6 +24,7 @@ FORMATS = [
     ("libvpx-vp9", "webm"),
     ("libvpx", "webm"),
 ]
+SAMPLING = Sampling(moments=16, size_px=96)
 
 
 def greys(answer: dict[str, np.ndarray]) -> np.ndarray:
@@ -73,9 +75,9 @@ def test_what_is_left_of_a_broken_video_does_not_depend_on_the_threads(threads):
     data = video("mjpeg", "avi", images=[np.asarray(picture(64, 48, seed)) for seed in range(20)])
     broken = bytearray(data)
     broken[len(data) // 2 : len(data) // 2 + 1500] = bytes(1500)
-    pixels, _ = decoder.read(np.frombuffer(bytes(broken), np.uint8), 16, 96, threads)
-    alone, _ = decoder.read(np.frombuffer(bytes(broken), np.uint8), 16, 96, 1)
-    assert np.array_equal(pixels, alone)
+    clip = decoder.read(np.frombuffer(bytes(broken), np.uint8), SAMPLING, threads)
+    alone = decoder.read(np.frombuffer(bytes(broken), np.uint8), SAMPLING)
+    assert np.array_equal(clip.frames, alone.frames)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +122,7 @@ def test_a_container_with_sound_only_is_corrupt(read):
 def test_a_video_beyond_the_limits_is_not_decoded(monkeypatch, limit, value, sentence):
     monkeypatch.setattr(decoder, limit, value)
     with pytest.raises(decoder.Undecodable, match=sentence):
-        decoder.read(np.frombuffer(video(), np.uint8), 16, 96)
+        decoder.read(np.frombuffer(video(), np.uint8), SAMPLING)
 
 
 @pytest.mark.parametrize("codec", ["libvpx-vp9", "mjpeg"])
@@ -134,7 +136,7 @@ def test_dalis_own_video_pipeline_picks_the_same_frames(codec):
     pixels, broken = IsolatedPipeline(built)(
         [{"video": data, "frames": numbers}, {"video": data[:40], "frames": numbers}]
     )
-    ours, _ = decoder.read(data, 16, 96)
+    ours = decoder.read(data, SAMPLING).frames
     assert broken is None
     assert np.abs(pixels.astype(int) - ours).max() <= 4
 
