@@ -57,7 +57,7 @@ def compare_files(
 
     What a module names in `constant_outputs` depends on no input but the mask: see `parity.compare`.
     """
-    constant = getattr(module, "constant_outputs", frozenset())
+    constant: frozenset[str] = getattr(module, "constant_outputs", frozenset())
     cases = parity.cases(promised, recorded)
     expected = parity.references(parity.pytorch(module, promised), cases)
     threads = torch.get_num_threads()
