@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import os
-import pickle
 from collections.abc import Callable
 from pathlib import Path
+from pickle import UnpicklingError
 from typing import IO, Any
+from zipfile import is_zipfile
 
 import torch
 
@@ -41,8 +42,10 @@ def load_checkpoint(path: Path) -> dict[str, Any]:
     ValueError when it is no such file
     """
     try:
+        if not is_zipfile(path):  # pickle's reader fails in many ways on other files
+            raise UnpicklingError("no archive of torch")
         return torch.load(path, map_location="cpu", weights_only=True)
-    except (pickle.UnpicklingError, RuntimeError, EOFError) as reason:
+    except (UnpicklingError, RuntimeError) as reason:
         raise ValueError(
             f"checkpoint: expected tensors and plain values in {path}, got something else; delete it to "
             "start anew"

@@ -12,11 +12,13 @@ from dataclasses import dataclass
 
 import numpy as np
 from numpy.typing import ArrayLike, NDArray
-from scipy.optimize import curve_fit
+from scipy.optimize import least_squares
 from scipy.special import expit
 from scipy.stats import kendalltau, pearsonr, spearmanr
 
 Values = NDArray[np.float64]
+TINY = 1e-12  # keeps a step from becoming a division by zero
+FIT_STEPS = 500  # a straight line needs 40; a bend without an end creeps on for thousands and gains nothing
 
 
 def _pair(predicted: ArrayLike, mos: ArrayLike) -> tuple[Values, Values]:
@@ -66,28 +68,41 @@ def rmse(predicted: ArrayLike, mos: ArrayLike) -> float:
     return float(np.sqrt(np.mean((predicted - mos) ** 2)))
 
 
-def _logistic(predicted: Values, high: float, low: float, middle: float, slope: float) -> Values:
-    return (high - low) * expit((predicted - middle) / max(abs(slope), 1e-12)) + low
+def _logistic(curve: Values, predicted: Values) -> Values:
+    high, low, middle, slope = curve
+    return (high - low) * expit((predicted - middle) / max(abs(slope), TINY)) + low
+
+
+def _slopes(curve: Values, predicted: Values) -> Values:
+    """Derivatives of `_logistic` by its parameters, (clips, 4)."""
+    high, low, middle, slope = curve
+    steps = (predicted - middle) / max(abs(slope), TINY)
+    share = expit(steps)
+    by_middle = -(high - low) * share * (1 - share) / max(abs(slope), TINY)
+    return np.stack([share, 1 - share, by_middle, by_middle * steps * np.sign(slope)], axis=1)
 
 
 def map_to_opinions(predicted: ArrayLike, mos: ArrayLike) -> Values:
     """Predictions (clips,) on the scale of opinions, by the monotone logistic curve that fits them best.
 
     q' = (b1 - b2) / (1 + exp(-(q - b3) / |b4|)) + b2, least squares, begun at b1, b2 = the highest and lowest
-    opinion, b3, b4 = mean and standard deviation of q. Where there is nothing to fit, or no fit is found, the
-    predictions come back as they are.
+    opinion, b3, b4 = mean and standard deviation of q. Where there is nothing to fit, or the fit gives no
+    numbers, the predictions come back as they are. The best curve may fall: mapped figures do not tell a
+    predictor from its opposite.
     """
     predicted, mos = _pair(predicted, mos)
     if len(predicted) < 4 or not _comparable(predicted, mos):  # a curve of four parameters
         return predicted
     start = (mos.max(), mos.min(), predicted.mean(), predicted.std())
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # of a covariance that nobody asks for
-            found, _ = curve_fit(_logistic, predicted, mos, p0=start, maxfev=10_000)
-    except RuntimeError:  # scipy's word for: no fit found
-        return predicted
-    mapped = _logistic(predicted, *found)
+    fit = least_squares(
+        lambda curve: _logistic(curve, predicted) - mos,
+        start,
+        lambda curve: _slopes(curve, predicted),
+        method="lm",
+        x_scale="jac",
+        max_nfev=FIT_STEPS,
+    )
+    mapped = _logistic(fit.x, predicted)
     return mapped if np.isfinite(mapped).all() else predicted
 
 
