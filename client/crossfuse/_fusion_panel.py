@@ -48,7 +48,7 @@ def draw_table(axes: Axes, fusion: Fusion, times: list[str], width_in: float, he
     left_in = 0.2 + LETTER_IN * max(len(part) for label in labels for part in label.split("\n"))
     cell_in = (width_in - left_in) / count
     heads = [
-        fill(spelled(head), max(8, int(cell_in / LETTER_IN)), break_long_words=False) for head in fusion.rows
+        fill(spelled(head), max(5, int(cell_in / LETTER_IN)), break_long_words=False) for head in fusion.rows
     ]
     top_in = TOP_IN + max((LINE_IN * (head.count("\n") + 1.5) for head in heads), default=0.0)
     line_in = min(ROW_IN, (height_in - top_in) / lines)
