@@ -1,14 +1,14 @@
 """Trains any model that scores a batch of clips, keeps the epoch that ranks best, and resumes where it was.
 
 A model maps {name: (batch, ...)} to {"quality_score": (batch, 1), "fusion_info": {...}} and, where frames are
-scored too, "frame_scores": (batch, frames).
+scored too, "frame_scores": (batch, frames); an `Ask` says how it is called.
 """
 
 from __future__ import annotations
 
 import json
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,17 @@ from training.quality_metrics import QualityReport, is_better, judge_quality
 from training.quality_samples import Samples, batches_on
 
 CHECKPOINT, BEST, HISTORY = "checkpoint.pt", "best.pt", "history.json"
+Ask = Callable[[nn.Module, dict[str, Tensor]], Mapping[str, Any]]
+
+
+def ask_with_dict(model: nn.Module, inputs: dict[str, Tensor]) -> Mapping[str, Any]:
+    """Call a model whose one argument is the whole batch of inputs."""
+    return model(inputs)
+
+
+def ask_by_name(model: nn.Module, inputs: dict[str, Tensor]) -> Mapping[str, Any]:
+    """Call a model whose arguments are the inputs by name."""
+    return model(**inputs)
 
 
 def _require(condition: bool, sentence: str) -> None:
@@ -78,19 +89,21 @@ def device_of(model: nn.Module) -> torch.device:
 
 
 @torch.no_grad()
-def predict(model: nn.Module, samples: Samples, batch: int = 32) -> tuple[Tensor, Tensor]:
+def predict(
+    model: nn.Module, samples: Samples, batch: int = 32, ask: Ask = ask_with_dict
+) -> tuple[Tensor, Tensor]:
     """Scores and targets of all samples in order, (samples,) each, on the processor; ends in eval mode."""
     model.eval()
     scores, targets = [], []
     for inputs, wanted, _ in batches_on(device_of(model), samples, torch.arange(len(samples)), batch):
-        scores.append(model(inputs)["quality_score"].float().reshape(-1))
+        scores.append(ask(model, inputs)["quality_score"].float().reshape(-1))
         targets.append(wanted.reshape(-1))
     return torch.cat(scores).cpu(), torch.cat(targets).cpu()
 
 
-def evaluate(model: nn.Module, samples: Samples, batch: int = 32) -> QualityReport:
-    """Judge the model on all samples."""
-    scores, targets = predict(model, samples, batch)
+def evaluate(model: nn.Module, samples: Samples, batch: int = 32, ask: Ask = ask_with_dict) -> QualityReport:
+    """Judge the model on all samples; ends in eval mode."""
+    scores, targets = predict(model, samples, batch, ask)
     return judge_quality(scores.numpy(), targets.numpy())
 
 
@@ -106,10 +119,11 @@ def train_mode(model: nn.Module) -> None:
 class QualityTrainer:
     """AdamW, one cosine, and a memory of the epoch with the highest SRCC on the samples to choose by.
 
+    ask:    how the model is called
     folder: where `checkpoint.pt` (all that resuming needs), `best.pt` (weights and figures of the best epoch)
             and `history.json` go after every epoch; None keeps everything in memory
-    The same initial weights, clips and settings give the same weights, interrupted or not: to the bit on a CPU
-    with a fixed number of threads.
+    The same initial weights, clips and settings give the same weights, interrupted or not: to the bit on a
+    CPU with a fixed number of threads.
     """
 
     def __init__(
@@ -119,11 +133,12 @@ class QualityTrainer:
         train: Samples,
         choose: Samples,
         folder: Path | None = None,
+        ask: Ask = ask_with_dict,
     ) -> None:
         _require(len(train) >= 1, "expected clips to train on, got none")
         _require(len(choose) >= 2, f"expected at least 2 clips to choose by, got {len(choose)}")
         self.model, self.settings = model, settings
-        self.train, self.choose, self.folder = train, choose, folder
+        self.train, self.choose, self.folder, self.ask = train, choose, folder, ask
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"epoch": 0, "srcc": math.nan, "model": {}}
         self._objective = QualityObjective(settings.loss)
@@ -197,7 +212,7 @@ class QualityTrainer:
                 f"quality training: expected a finite loss, got {losses['loss']} in epoch {epoch + 1}; lower "
                 "the learning rate, or look for targets that are no numbers"
             )
-        scores, targets = predict(self.model, self.choose, self.settings.batch)
+        scores, targets = predict(self.model, self.choose, self.settings.batch, self.ask)
         report = judge_quality(scores.numpy(), targets.numpy())
         better = is_better(report.srcc, self.best["srcc"])
         if better:
@@ -220,7 +235,7 @@ class QualityTrainer:
             device_of(self.model), self.train, order, self.settings.batch
         ):
             self._optimiser.zero_grad(set_to_none=True)
-            terms = self._objective(self.model(inputs), targets, frames)
+            terms = self._objective(self.ask(self.model, inputs), targets, frames)
             terms["loss"].backward()
             nn.utils.clip_grad_norm_(self._parameters, self.settings.grad_clip)
             self._optimiser.step()

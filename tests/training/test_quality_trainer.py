@@ -15,6 +15,7 @@ from training.quality_samples import TensorSamples
 from training.quality_trainer import (
     QualityTrainer,
     QualityTraining,
+    ask_by_name,
     evaluate,
     learning_rate_in,
     predict,
@@ -177,6 +178,16 @@ def test_progress_goes_to_stderr(capsys):
     QualityTrainer(Judge(), replace(SHORT, epochs=1), clips(), clips()).run()
     printed = capsys.readouterr()
     assert printed.out == "" and "quality: 100%" in printed.err
+
+
+def test_a_model_may_take_its_inputs_by_name():
+    class ByName(Judge):
+        def forward(self, frames):
+            return super().forward({"frames": frames})
+
+    data = clips()
+    by_name = QualityTrainer(ByName(), SHORT, data, data, ask=ask_by_name).run()
+    assert same(by_name, QualityTrainer(Judge(), SHORT, data, data).run())
 
 
 # The learning rate.
