@@ -47,7 +47,7 @@ class ConvNeXtBackbone(StageBackbone):
     """
 
     def __init__(self, model: ConvNextModel, top: bool = True) -> None:
-        config = model.config
+        config: Any = model.config
         widths = tuple(config.hidden_sizes)
         super().__init__(widths[-1], widths, config.num_channels, config.image_size)
         self.stem, self.blocks = model.embeddings, model.encoder.stages

@@ -16,7 +16,7 @@ from multimodal.encoders.feature_extractor import BackboneExtractor, StageBackbo
 # those of the last batch alone.
 BATCH_NORM_MOMENTUM = 0.1
 NORMS: dict[str, type[nn.Module]] = {"layer": nn.LayerNorm, "batch": nn.BatchNorm1d}
-SQUEEZE = 16
+SQUEEZE, NARROWEST = 16, 4  # of one or two rectified units, all may be silent from the start
 
 EFFICIENTNETS: dict[str, dict[str, Any]] = {
     "efficientnet-b0": {
@@ -76,18 +76,19 @@ class EfficientNetBackbone(StageBackbone):
 
     top: False leaves out the last 1x1 convolution, which the four stage maps do not pass through; the last
          map is then the one at stride 32.
+    In training, batch norms need two values a channel: a lone picture must have sides of 64 px or more.
     Source: Tan and Le, EfficientNet (arXiv 1905.11946): depth, width and resolution grow by alpha^phi,
     beta^phi and gamma^phi.
     """
 
     def __init__(self, model: EfficientNetModel, top: bool = True) -> None:
-        blocks = model.encoder.blocks
+        blocks: Any = model.encoder.blocks
         halves = [index for index, block in enumerate(blocks) if block.depthwise_conv.stride == 2]
         ends = [*(index - 1 for index in halves[1:]), len(blocks) - 1]  # the stem has halved once
         widths = tuple(blocks[end].projection.project_conv.out_channels for end in ends)
         if len(widths) != 4:
             raise ValueError(f"efficientnet: expected strides of 2 in four blocks, got {len(widths)}")
-        config = model.config
+        config: Any = model.config
         feature_dim = config.hidden_dim if top else widths[-1]
         super().__init__(feature_dim, widths, config.num_channels, config.image_size)
         self.stem, self.blocks, self.ends = model.embeddings, blocks, frozenset(ends)
@@ -121,7 +122,8 @@ class EfficientNetBackbone(StageBackbone):
 
     def run(self, x: Tensor) -> Stages:
         """(batch, in_channels, height, width) -> stages."""
-        x = self.stem(x)
+        # Channels last: forward and backward take a quarter less time on a CPU.
+        x = self.stem(x.contiguous(memory_format=torch.channels_last))
         maps = []
         for index, block in enumerate(self.blocks):
             x = block(x)
@@ -146,7 +148,7 @@ class EfficientNetBackbone(StageBackbone):
 class EfficientNetExtractor(BackboneExtractor):
     """Mean and maximum of EfficientNet's last map, three linear layers, optionally channels excited.
 
-    use_se:    weigh the channels of the vector by a bottleneck of a sixteenth of its width
+    use_se:    weigh the channels of the vector by a bottleneck of a sixteenth of its width, at least 4
     drop_rate: dropout between the linear layers
     norm:      "layer", or "batch", which cannot be trained on one picture at a time
     """
@@ -172,7 +174,7 @@ class EfficientNetExtractor(BackboneExtractor):
             nn.Linear(width // 2, out_dim),
             NORMS[norm](out_dim),
         )
-        narrow = max(1, out_dim // SQUEEZE)
+        narrow = max(NARROWEST, out_dim // SQUEEZE)
         self.excitation = (
             nn.Sequential(nn.Linear(out_dim, narrow), nn.ReLU(), nn.Linear(narrow, out_dim), nn.Sigmoid())
             if use_se
@@ -221,7 +223,8 @@ def initialise(model: EfficientNetModel) -> None:
         elif isinstance(module, nn.BatchNorm2d):
             nn.init.ones_(module.weight)
             nn.init.zeros_(module.bias)
-    for block in model.encoder.blocks:
+    blocks: Any = model.encoder.blocks
+    for block in blocks:
         # Fresh excitations multiply by a half, which a block without a residual path makes up for; one with
         # it adds a little, so that 55 blocks in a row do not explode before the batch norms know their maps.
         adds = block.projection.apply_dropout

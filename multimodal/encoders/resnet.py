@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Any
 
 from torch import Tensor
 from transformers import ResNetConfig, ResNetModel
@@ -10,7 +11,7 @@ from transformers import ResNetConfig, ResNetModel
 from multimodal.encoders.backbone import load_backbone
 from multimodal.encoders.feature_extractor import StageBackbone, Stages, unknown_name
 
-RESNETS: dict[str, dict[str, list[int]]] = {
+RESNETS: dict[str, dict[str, Any]] = {
     "resnet-50": {"hidden_sizes": [256, 512, 1024, 2048], "depths": [3, 4, 6, 3]},
 }
 
@@ -19,8 +20,9 @@ class ResNetBackbone(StageBackbone):
     """ResNet of bottleneck blocks without its classifier. Source: He et al. (arXiv 1512.03385)."""
 
     def __init__(self, model: ResNetModel) -> None:
-        widths = tuple(model.config.hidden_sizes)
-        super().__init__(widths[-1], widths, model.config.num_channels, native_px=224)
+        config: Any = model.config
+        widths = tuple(config.hidden_sizes)
+        super().__init__(widths[-1], widths, config.num_channels, native_px=224)
         self.stem, self.blocks = model.embedder, model.encoder.stages
 
     @classmethod

@@ -19,7 +19,7 @@ from multimodal.encoders.feature_extractor import (
     unknown_name,
 )
 
-VITS: dict[str, dict[str, int]] = {
+VITS: dict[str, dict[str, Any]] = {
     "vit_tiny_patch16_224": {"hidden_size": 192, "num_hidden_layers": 12, "num_attention_heads": 3},
     "vit_small_patch16_224": {"hidden_size": 384, "num_hidden_layers": 12, "num_attention_heads": 6},
     "vit_base_patch16_224": {"hidden_size": 768, "num_hidden_layers": 12, "num_attention_heads": 12},
@@ -44,7 +44,7 @@ class ViTBackbone(StageBackbone):
     """
 
     def __init__(self, model: ViTModel) -> None:
-        config = model.config
+        config: Any = model.config
         width, layers = config.hidden_size, config.num_hidden_layers
         super().__init__(width, (width,) * 4, config.num_channels, config.image_size)
         model.pooler = None
