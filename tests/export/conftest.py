@@ -8,7 +8,7 @@ import pytest
 import torch
 
 from export import contract, engines
-from model_repository import describe
+from model_repository import configuration, weld_models
 from multimodal.presets import PRESETS
 
 
@@ -23,7 +23,7 @@ class Exported:
 
 def write_repository(root: Path) -> Path:
     """The configurations of the tiny preset's models, and nothing else."""
-    for path, text in describe.files(describe.preset_models(PRESETS["tiny"])).items():
+    for path, text in configuration.files(weld_models.preset_models(PRESETS["tiny"])).items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

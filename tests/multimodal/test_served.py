@@ -10,7 +10,7 @@ import onnxruntime
 import pytest
 import torch
 
-from model_repository.describe import answer_tensors, raw_tensors, token_tensors, valid_tensors
+from model_repository.weld_models import answer_tensors, raw_tensors, token_tensors, valid_tensors
 from multimodal.build import build
 from multimodal.fusions import FUSIONS
 from multimodal.served import ServedEncoder, ServedFusion

@@ -14,7 +14,8 @@ from tritonclient.grpc import InferenceServerClient, InferInput, model_config_pb
 from tritonclient.utils import InferenceServerException, np_to_triton_dtype
 
 import serving
-from model_repository import describe
+from model_repository import weld_models
+from model_repository.configuration import TARGETS, Model, ensemble_section, render
 from multimodal.presets import PRESETS
 from serving.backends.dali.contract import Status
 from tests.serving.preprocess.conftest import REPOSITORY
@@ -25,33 +26,24 @@ PRESET = PRESETS["weld_small"]
 WHOLE = payloads(video(), [photo(seed=seed) for seed in range(5)], recording(), csv_log())
 
 
-def two_steps() -> describe.Model:
+def two_steps() -> Model:
     """The first two steps of the weld pipeline, answering with everything that they make."""
-    steps = (describe.gate(), describe.preprocess(PRESET))
-    lines = ['platform: "ensemble"', "ensemble_scheduling {"]
-    for model in steps:
-        maps = [("input_map", tensor.name) for tensor in model.inputs]
-        maps += [("output_map", tensor.name) for tensor in model.outputs]
-        lines.append(f'  step [ {{ model_name: "{model.name}"  model_version: -1')
-        lines += [f'    {kind} {{ key: "{name}" value: "{name}" }}' for kind, name in maps]
-        lines.append("  } ]")
-    sections = dict.fromkeys(describe.TARGETS, "\n".join([*lines, "}", ""]))
-    outputs = (describe.PRESENT, *steps[1].outputs)
-    return describe.Model(
+    steps = (weld_models.gate(), weld_models.preprocess(PRESET))
+    return Model(
         "weld_decoding",
-        describe.PAYLOADS,
-        outputs,
-        sections,
+        weld_models.PAYLOADS,
+        (weld_models.PRESENT, *steps[1].outputs),
+        dict.fromkeys(TARGETS, ensemble_section(steps)),
         "",
         ensemble=True,
     )
 
 
 def lay_out(repository: Path) -> None:
-    for model in (two_steps(), describe.gate(), describe.preprocess(PRESET)):
+    for model in (two_steps(), weld_models.gate(), weld_models.preprocess(PRESET)):
         version = repository / model.name / "1"
         version.mkdir(parents=True)
-        (version.parent / "config.pbtxt").write_text(describe.render(model, "cpu"))
+        (version.parent / "config.pbtxt").write_text(render(model, "cpu"))
     shutil.copy(REPOSITORY / "weld_small_preprocess/1/dali.py", repository / "weld_small_preprocess/1")
 
 
