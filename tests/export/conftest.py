@@ -8,8 +8,9 @@ import pytest
 import torch
 
 from export import contract, engines
-from model_repository import configuration, weld_models
+from model_repository import configuration, video_quality_models, weld_models
 from multimodal.presets import PRESETS
+from multimodal.quality_presets import QUALITY_PRESETS
 
 
 @dataclass(frozen=True)
@@ -22,8 +23,12 @@ class Exported:
 
 
 def write_repository(root: Path) -> Path:
-    """The configurations of the tiny preset's models, and nothing else."""
-    for path, text in configuration.files(weld_models.preset_models(PRESETS["tiny"])).items():
+    """The configurations of both tiny presets' models, and nothing else."""
+    described = [
+        *weld_models.preset_models(PRESETS["tiny"]),
+        *video_quality_models.preset_models(QUALITY_PRESETS["video_quality_tiny"]),
+    ]
+    for path, text in configuration.files(described).items():
         file = root / path
         file.parent.mkdir(parents=True, exist_ok=True)
         file.write_text(text)

@@ -9,6 +9,8 @@ from export.pipelines import PRESETS as EXPORTED
 from export.pipelines import model_names
 from multimodal.build import build, save_weights
 from multimodal.presets import PRESETS
+from multimodal.quality_build import build_quality, save_quality_weights
+from multimodal.quality_presets import QUALITY_PRESETS
 
 pytestmark = pytest.mark.slow
 
@@ -149,3 +151,38 @@ def test_the_presets_of_every_pipeline_are_exported_by_the_same_command():
         "video_quality_optimised_encoder",
         "video_quality_optimised_fusion",
     )
+
+
+def test_all_engines_of_a_quality_preset_are_exported_and_another_fusion_is_another_engine(
+    repository, tmp_path, capsys
+):
+    tiny = QUALITY_PRESETS["video_quality_tiny"]
+    models = {}
+    for name in ("gated", "pyramid"):
+        torch.manual_seed(3)
+        models[name] = build_quality(tiny, fusion=name)
+    weights = save_quality_weights(models["gated"], models, tmp_path / "quality.safetensors")
+    typed = [tiny.name, "--weights", str(weights), "--repository", str(repository)]
+    assert main(typed) == 0
+    folders = {name: repository / name / "1" for name in model_names(tiny.name)}
+    assert [manifest.verify(folder) for folder in folders.values()] == [[], [], []]
+    written = {name: manifest.read(folder) for name, folder in folders.items()}
+    assert [read.get("fusion") for read in written.values()] == [None, None, "gated"]
+
+    capsys.readouterr()
+    assert main([*typed, "--fusion", "pyramid"]) == 0
+    said = capsys.readouterr().err
+    assert said.count("nothing changed") == 2, "encoders are the same whichever fusion reads them"
+    assert manifest.read(folders[f"{tiny.name}_fusion"])["fusion"] == "pyramid"
+
+    assert main([*typed, "--fusion", "multi_level"]) == 1
+    assert "expected a head for the fusion multi_level" in capsys.readouterr().err
+
+
+def test_a_mistyped_fusion_exits_with_two_and_offers_the_right_one(repository, capsys):
+    with pytest.raises(SystemExit) as stopped:
+        main(["video_quality_tiny", "--fusion", "piramid", "--repository", str(repository)])
+    assert stopped.value.code == 2
+    said = " ".join(capsys.readouterr().err.split())
+    assert "--fusion: expected one of vector_cross_attention," in said
+    assert "got piramid; did you mean pyramid?" in said

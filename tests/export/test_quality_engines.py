@@ -12,24 +12,24 @@ from export.example_inputs import draw
 from export.pipelines import model_names
 from multimodal.fusions import QUALITY_FUSIONS
 
-from .conftest import Exported
-from .quality_contracts import TINY, write_quality_repository
+from .conftest import Exported, write_repository
 
 pytestmark = pytest.mark.slow
 
-ENCODERS = [name for name in model_names(TINY.name) if not name.endswith("_fusion")]
-FUSION = f"{TINY.name}_fusion"
+TINY = "video_quality_tiny"
+ENCODERS = [name for name in model_names(TINY) if not name.endswith("_fusion")]
+FUSION = f"{TINY}_fusion"
 
 
 @pytest.fixture(scope="module")
 def exported(tmp_path_factory):
     """(model, fusion) -> Exported; each graph is made when the first test asks for it."""
     root = tmp_path_factory.mktemp("quality")
-    configurations = write_quality_repository(root / "models", TINY)
+    configurations = write_repository(root / "models")
 
     @functools.cache
     def export(model: str, fusion: str = "") -> Exported:
-        module = engines.served_module(TINY.name, model, None, fusion)
+        module = engines.served_module(TINY, model, None, fusion)
         promised = contract.load(configurations, model)
         if model == FUSION:
             spread_scores(module, promised)
@@ -103,7 +103,7 @@ def test_no_encoder_carries_weights_of_the_fusion(exported):
 
 def test_an_unknown_fusion_of_a_preset_is_refused():
     with pytest.raises(ValueError, match=r"fusion: expected one of .*, got 'gatet'; did you mean 'gated'"):
-        engines.served_module(TINY.name, FUSION, None, "gatet")
+        engines.served_module(TINY, FUSION, None, "gatet")
 
 
 def _weights(path) -> int:
