@@ -63,7 +63,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if words[:1] == ["golden"]:
             from export import golden  # here: its decoders cost a second that no other export needs
 
-            print(golden.write(golden.parser().parse_args(words[1:])))
+            print(golden.write(golden.parser(words[1:]).parse_args(words[1:])))
             return 0
         parser = _parser()
         return export_preset(_request(parser, parser.parse_args(words)))

@@ -1,10 +1,12 @@
 """`python -m export golden PIPELINE`: requests with known truth, and what PyTorch answers to them.
 
-<out>/<pipeline>/golden.json              items, labels, class names, sha256 of every input file
+<out>/<pipeline>/golden.json              items, labels or targets, class names, sha256 of every input file
 <out>/<pipeline>/inputs/<id>.npz          request tensors by ensemble input, without batch axis
-<out>/<pipeline>/expected-<weights>.npz   answers by ensemble output, one row per item; one file per weights
+<out>/<pipeline>/expected-<weights>.npz   answers by ensemble output, one row per item; one file per weights,
+                                          and expected-<weights>-<fusion>.npz for another fusion than usual
 
-A release is compared on them, so that needs neither PyTorch nor a client.
+An item has a `label`, the index of its class, or a `target`, a number; either may be null. A release is
+compared on them, so that needs neither PyTorch nor a client.
 """
 
 from __future__ import annotations
@@ -15,47 +17,95 @@ import json
 import shutil
 import sys
 import tempfile
-from collections.abc import Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 from tqdm import tqdm
 
 from export import manifest
-from export.golden_items import Item, WeldSet
+from export.golden_items import WeldSet
+from export.golden_network import Network
+from export.golden_videos import VideoSet
 
 ROOT = Path(__file__).parents[1]
 FILE = "golden.json"
-PER_CLASS = 4  # and 12 Good ones: of 56 items 40 are complete, and a check takes half a minute
 SEED = 2_417  # neither training's nor that of any benchmark or test
 
+
+class Item(Protocol):
+    """One request: what an entry's items have to offer."""
+
+    @property
+    def id(self) -> str:
+        """Its name, which no other item of the set has."""
+        ...
+
+    def describe(self) -> dict[str, object]:
+        """Its line in golden.json."""
+        ...
+
+    def inputs(self) -> dict[str, np.ndarray]:
+        """Request tensors by ensemble input, no batch axis."""
+        ...
+
+
+class GoldenSet(Protocol):
+    """How the items of a pipeline are chosen and answered."""
+
+    @property
+    def preset(self) -> str:
+        """Whose networks answer by default."""
+        ...
+
+    def options(self, parser: argparse.ArgumentParser) -> None:
+        """Arguments of its own."""
+        ...
+
+    def made_from(self, typed: argparse.Namespace, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the items, beside the seed: typed, else as in the set that is there (`known`)."""
+        ...
+
+    def facts(self) -> dict[str, Any]:
+        """What stands beside the items: class_names, and normal, the class that is no anomaly."""
+        ...
+
+    def choose(self, made_from: Mapping[str, Any], work: Path) -> Sequence[Any]:
+        """The items; work: an empty folder for files on the way."""
+        ...
+
+    def item(self, line: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Any:
+        """An item from its line in golden.json and its tensors."""
+        ...
+
+    def answers(self, items: Sequence[Any], network: Network) -> Iterator[dict[str, np.ndarray]]:
+        """What PyTorch answers to each item, by ensemble output name."""
+        ...
+
+
 # pipeline -> how its items are chosen and answered; a new pipeline is one entry
-GOLDEN = {"weld_inspection": WeldSet()}
+GOLDEN: dict[str, GoldenSet] = {"weld_inspection": WeldSet(), "video_quality": VideoSet()}
 
 
-def parser() -> argparse.ArgumentParser:
-    """The arguments behind `python -m export golden`."""
+def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
+    """The arguments behind `python -m export golden`; words: as typed, for a pipeline adds its own."""
     made = argparse.ArgumentParser(
         prog="python -m export golden",
         description=__doc__,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     made.add_argument("pipeline", type=_pipeline, help=f"one of {', '.join(GOLDEN)}")
-    made.add_argument("--preset", default="weld_small", help="whose networks answer; default weld_small")
+    made.add_argument("--preset", help="whose networks answer; default: the one that CPUs serve")
     made.add_argument(
         "--weights", type=Path, metavar="FILE", help="safetensors; default weights/PRESET.safetensors"
-    )
-    made.add_argument(
-        "--welds", type=Path, metavar="FOLDER", help="labelled recordings; default: simulated ones"
-    )
-    made.add_argument(
-        "--per-class", type=int, metavar="N", help=f"default: what the set in --out has, else {PER_CLASS}"
     )
     made.add_argument(
         "--seed", type=int, metavar="N", help=f"default: what the set in --out has, else {SEED}"
     )
     made.add_argument("--out", type=Path, default=ROOT / "build" / "golden", metavar="DIR")
+    for name in GOLDEN.keys() & set(words):
+        GOLDEN[name].options(made)
     return made
 
 
@@ -64,15 +114,18 @@ def write(typed: argparse.Namespace) -> Path:
 
     errors: ValueError for a set that cannot be, FileNotFoundError without weights or welds
     """
-    weights = typed.weights or ROOT / "weights" / f"{typed.preset}.safetensors"
+    chosen = GOLDEN[typed.pipeline]
+    preset = typed.preset or chosen.preset
+    weights = typed.weights or ROOT / "weights" / f"{preset}.safetensors"
     if not weights.is_file():
         raise FileNotFoundError(
-            f"{weights}: expected the weights of {typed.preset}, found no file; pass --weights FILE"
+            f"{weights}: expected the weights of {preset}, found no file; pass --weights FILE"
         )
     folder = typed.out / typed.pipeline
     made_from = _made_from(typed, folder)
-    items = _kept(folder, made_from) or _write_items(typed.pipeline, folder, made_from)
-    return _write_answers(folder, GOLDEN[typed.pipeline], items, typed.preset, weights).parent
+    items = _kept(chosen, folder, made_from) or _write_items(typed.pipeline, folder, made_from)
+    network = Network(preset, weights, getattr(typed, "fusion", None) or "")
+    return _write_answers(folder, chosen, items, network).parent
 
 
 def _pipeline(name: str) -> str:
@@ -86,14 +139,8 @@ def _pipeline(name: str) -> str:
 def _made_from(typed: argparse.Namespace, folder: Path) -> dict[str, Any]:
     """What decides the items: typed, else as in the set that is there."""
     known = _read(folder).get("made_from", {})
-    wanted = {
-        "welds": str(typed.welds.resolve()) if typed.welds else known.get("welds", ""),
-        "per_class": typed.per_class if typed.per_class is not None else known.get("per_class", PER_CLASS),
-        "seed": typed.seed if typed.seed is not None else known.get("seed", SEED),
-    }
-    if wanted["per_class"] < 1:
-        raise ValueError(f"--per-class: expected at least 1, got {wanted['per_class']}")
-    return wanted
+    seed = typed.seed if typed.seed is not None else known.get("seed", SEED)
+    return GOLDEN[typed.pipeline].made_from(typed, known) | {"seed": seed}
 
 
 def _read(folder: Path) -> dict[str, Any]:
@@ -104,7 +151,7 @@ def _read(folder: Path) -> dict[str, Any]:
     return content if isinstance(content, dict) else {}
 
 
-def _kept(folder: Path, made_from: dict[str, Any]) -> list[Item]:
+def _kept(chosen: GoldenSet, folder: Path, made_from: dict[str, Any]) -> list[Item]:
     """The items of the set that is there, from its own files; empty where it is another set or not whole."""
     known = _read(folder)
     if known.get("made_from") != made_from:
@@ -115,17 +162,18 @@ def _kept(folder: Path, made_from: dict[str, Any]) -> list[Item]:
         if not path.is_file() or manifest.sha256(path) != line["sha256"]:
             return []
         with np.load(path, allow_pickle=False) as arrays:
-            items.append(Item.from_inputs(line, {name: arrays[name] for name in arrays.files}))
+            items.append(chosen.item(line, {name: arrays[name] for name in arrays.files}))
     return items
 
 
 def _write_items(pipeline: str, folder: Path, made_from: dict[str, Any]) -> list[Item]:
     """Choose the items and put the set in place of whatever was there, answers of the old items included."""
-    chosen, per_class, seed = GOLDEN[pipeline], made_from["per_class"], made_from["seed"]
+    chosen = GOLDEN[pipeline]
     folder.parent.mkdir(parents=True, exist_ok=True)
     with tempfile.TemporaryDirectory(prefix=f".{pipeline}-", dir=folder.parent) as work:
-        welds = Path(made_from["welds"] or chosen.simulate(Path(work) / "welds", per_class, seed))
-        items = chosen.items(welds, per_class, seed)
+        passing = Path(work) / "passing"
+        passing.mkdir()
+        items = list(chosen.choose(made_from, passing))
         fresh = Path(work) / "set"
         (fresh / "inputs").mkdir(parents=True)
         lines = []
@@ -133,25 +181,20 @@ def _write_items(pipeline: str, folder: Path, made_from: dict[str, Any]) -> list
             path = fresh / "inputs" / f"{item.id}.npz"
             np.savez(path, **item.inputs())
             lines.append(item.describe() | {"sha256": manifest.sha256(path)})
-        content = {
-            "pipeline": pipeline,
-            "made_from": made_from,
-            "class_names": list(chosen.class_names),
-            "normal": chosen.normal,
-            "items": lines,
-        }
+        content = {"pipeline": pipeline, "made_from": made_from, **chosen.facts(), "items": lines}
         (fresh / FILE).write_text(json.dumps(content, indent=1) + "\n")
         shutil.rmtree(folder, ignore_errors=True)
         fresh.rename(folder)
     return items
 
 
-def _write_answers(folder: Path, chosen: WeldSet, items: Sequence[Item], preset: str, weights: Path) -> Path:
+def _write_answers(folder: Path, chosen: GoldenSet, items: Sequence[Item], network: Network) -> Path:
     """`expected-<weights>.npz`: output -> (items, ...); written beside its place and renamed into it."""
-    path = folder / f"expected-{manifest.sha256(weights)[:16]}.npz"
+    weights, fusion = network.weights, network.other_fusion
+    path = folder / f"expected-{manifest.sha256(weights)[:16]}{'-' if fusion else ''}{fusion}.npz"
     answers = list(
         tqdm(
-            chosen.answers(items, preset, weights),
+            chosen.answers(items, network),
             total=len(items),
             desc="PyTorch answers",
             unit="item",

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import argparse
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import combinations
@@ -10,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from export.golden_network import Network
 from multimodal.presets import PRESETS
 from multimodal.weld_classes import CLASS_NAMES, GOOD, MODALITIES
 from training import decoding
@@ -17,6 +19,7 @@ from training.weld_folder import WeldRun, find_runs
 
 Arrays = dict[str, np.ndarray]
 
+PER_CLASS = 4  # and 12 Good ones: of 56 items 40 are complete, and a check takes half a minute
 EVERY = 4  # one item in four goes out with one or two of its modalities: what a mask breaks shows only there
 NORMAL_TIMES = 3  # as many Good welds as of any defect: with three complete ones an AUROC says little
 SUBSETS = [subset for size in (1, 2) for subset in combinations(MODALITIES, size)]
@@ -88,6 +91,38 @@ class WeldSet:
 
     class_names: tuple[str, ...] = CLASS_NAMES
     normal: int = GOOD
+    preset: str = "weld_small"
+
+    def options(self, parser: argparse.ArgumentParser) -> None:
+        """Where the welds come from, and how many."""
+        parser.add_argument(
+            "--welds", type=Path, metavar="FOLDER", help="labelled recordings; default: simulated ones"
+        )
+        parser.add_argument(
+            "--per-class", type=int, metavar="N", help=f"default: what the set in --out has, else {PER_CLASS}"
+        )
+
+    def made_from(self, typed: argparse.Namespace, known: Mapping[str, Any]) -> dict[str, Any]:
+        """What decides the items, beside the seed: typed, else as in the set that is there."""
+        count = typed.per_class if typed.per_class is not None else known.get("per_class", PER_CLASS)
+        if count < 1:
+            raise ValueError(f"--per-class: expected at least 1, got {count}")
+        welds = str(typed.welds.resolve()) if typed.welds else known.get("welds", "")
+        return {"welds": welds, "per_class": count}
+
+    def facts(self) -> dict[str, Any]:
+        """Names of the classes, and the one that is no anomaly."""
+        return {"class_names": list(self.class_names), "normal": self.normal}
+
+    def choose(self, made_from: Mapping[str, Any], work: Path) -> list[Item]:
+        """Items of the recordings that were named, else of simulated ones."""
+        per_class, seed = made_from["per_class"], made_from["seed"]
+        welds = Path(made_from["welds"] or self.simulate(work / "welds", per_class, seed))
+        return self.items(welds, per_class, seed)
+
+    def item(self, line: Mapping[str, Any], tensors: Mapping[str, np.ndarray]) -> Item:
+        """An item from its files."""
+        return Item.from_inputs(line, tensors)
 
     def simulate(self, root: Path, per_class: int, seed: int) -> Path:
         """Write welds that no training has seen; ValueError for the seed of a training set."""
@@ -123,13 +158,14 @@ class WeldSet:
         ]
         return self._with_damage(items)
 
-    def answers(self, items: Sequence[Item], preset: str, weights: Path | None) -> Iterator[Arrays]:
+    def answers(self, items: Sequence[Item], network: Network) -> Iterator[Arrays]:
         """What PyTorch answers to each item on the reference decoder's tensors, by ensemble output name."""
         import torch
 
         from multimodal.build import build
 
-        model = build(PRESETS[preset], weights)
+        preset = network.preset
+        model = build(PRESETS[preset], network.weights)
         for item in items:
             raw, valid, statuses = _decoded(item, preset)
             with torch.no_grad():

@@ -20,7 +20,14 @@ PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy
 ROOT = Path(__file__).parents[1]
 SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
 # and what of it does not: a budget that is tuned must not make every engine stale
-APART = ("export/golden.py", "export/golden_items.py", "export/budgets.py", "export/released.py")
+APART = (
+    "export/golden.py",
+    "export/golden_items.py",
+    "export/golden_network.py",
+    "export/golden_videos.py",
+    "export/budgets.py",
+    "export/released.py",
+)
 
 
 @dataclass(frozen=True)
