@@ -2,7 +2,6 @@
 PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
-PRESET ?= weld_small
 SHELL  := /bin/bash
 
 .DEFAULT_GOAL := help
@@ -20,14 +19,14 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		".[multimodal,training,export,serving,test]" -e "./client[picture]"
+		".[multimodal,training,quality,export,serving,test]" -e "./client[picture]"
 	@touch $@
 
 demo: setup  ## weld runs, export, serve, ask with and without modalities, pictures, stop
 	@$(BIN)/python -m serving.demo
 
-export: setup  ## PyTorch -> ONNX for PRESET (default weld_small), proven and described
-	@$(BIN)/python -m export $(PRESET)
+export: setup  ## PyTorch -> ONNX for PRESET (default: the small one of each pipeline), proven and described
+	@for preset in $(or $(PRESET),weld_small video_quality_small); do $(BIN)/python -m export $$preset || exit; done
 
 serve: setup export  ## run tritonserver in the foreground; Ctrl-C stops it
 	@$(BIN)/python -m serving start --foreground
@@ -35,8 +34,10 @@ serve: setup export  ## run tritonserver in the foreground; Ctrl-C stops it
 stop: setup  ## stop the server that `python -m serving start` left running
 	@$(BIN)/python -m serving stop
 
-train: setup  ## train PRESET from generated weld runs, write weights/ and its model card
-	@$(BIN)/python -m training train $(PRESET)
+train: setup  ## train PRESET (default weld_small), write weights/ and its model card
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[brisque]"
+	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps brisque==0.2.0
+	@$(BIN)/python -m training train $(or $(PRESET),weld_small)
 
 check: setup  ## format, lint, types
 	@$(BIN)/ruff format --check .
