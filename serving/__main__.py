@@ -80,7 +80,8 @@ def add_start_options(command: argparse.ArgumentParser) -> None:
         "--pipeline",
         action="append",
         metavar="NAME",
-        help=f"ensemble to serve, may be repeated (default: {', '.join(control.PIPELINES)})",
+        help="ensemble to serve, may be repeated (default: those exported of "
+        f"{', '.join(control.PIPELINES)})",
     )
     command.add_argument(
         "--repository",
@@ -104,7 +105,9 @@ def port(text: str) -> int:
 def start(arguments: argparse.Namespace) -> int:
     """Start, or say where the one that runs already answers."""
     running = control.address(arguments.state)
-    pipelines = arguments.pipeline or control.PIPELINES
+    pipelines, others = tuple(arguments.pipeline or ()), tuple[str, ...]()
+    if not pipelines:
+        pipelines, others = control.default_pipelines(arguments.repository)
     if running is not None and running.state().phase == "ready":
         absent = sorted(set(pipelines) - set(running.state().pipelines))
         if absent:
@@ -115,6 +118,8 @@ def start(arguments: argparse.Namespace) -> int:
         print(f"serving: already running since {running.state().started}", file=sys.stderr)
         print(running.grpc)
         return 0
+    for sentence in others:
+        print(f"serving: {sentence} to serve it too", file=sys.stderr)
     ports = Ports(*free_ports(3)) if arguments.port == 0 else neighbours(arguments.port)
     wanted = control.options(pipelines, arguments.repository, ports, arguments.host)
     if arguments.foreground:

@@ -18,7 +18,7 @@ from serving.embedded import install
 from serving.processes import SHARED_MEMORY, listener, sweep
 from serving.releases.residents import resident_versions
 from serving.releases.store import Store
-from serving.required import missing_files, models_of
+from serving.required import missing_files, models_of, never_exported
 from serving.server import (
     HOST,
     SHM_BYTES,
@@ -34,7 +34,7 @@ from serving.server import (
 from serving.state import ROOT, STATE_FOLDER, State
 
 REPOSITORY = ROOT / "model_repository"
-PIPELINES = ("weld_inspection",)
+PIPELINES = ("weld_inspection", "video_quality")
 Progress = Callable[[float, int, int], None]  # seconds so far, models ready, models in all
 
 _children: dict[int, subprocess.Popen] = {}
@@ -77,14 +77,16 @@ class Address:
 
 
 def options(
-    pipelines: Sequence[str] = PIPELINES,
+    pipelines: Sequence[str] | None = None,
     repository: Path = REPOSITORY,
     ports: Ports | None = None,
     host: str = HOST,
 ) -> Options:
-    """Options of a server of its own, on free ports unless `ports` says which."""
+    """Options of a server of its own; `default_pipelines` unless named, on free ports unless said which."""
     if ports is None:
         ports = Ports(*free_ports(3))
+    if pipelines is None:
+        pipelines, _ = default_pipelines(repository)
     prefix = f"crossfuse_{os.getpid()}_{secrets.token_hex(4)}_"
     return Options(repository.resolve(), tuple(pipelines), ports, prefix, host=host)
 
@@ -92,7 +94,7 @@ def options(
 def check(wanted: Options) -> None:
     """Raise RuntimeError or ValueError, in one sentence per fault, when the server could not start."""
     install()
-    missing = missing_files(wanted.repository, wanted.pipelines, wanted.target)
+    missing = missing_sentences(wanted)
     if missing:
         raise RuntimeError("\n".join(missing))
     check_shared_memory(SHM_BYTES * loaded_versions(wanted))
@@ -102,6 +104,29 @@ def check(wanted: Options) -> None:
             raise RuntimeError(
                 f"{kind} port {port}: expected it free, {who} has it; stop that or choose another --port"
             )
+
+
+def missing_sentences(wanted: Options) -> list[str]:
+    """What must be done before the pipelines can load: a sentence per pipeline, or per file that is gone."""
+    sentences: dict[str, None] = {}
+    for pipeline in wanted.pipelines:
+        whole = never_exported(wanted.repository, pipeline, wanted.target)
+        files = missing_files(wanted.repository, [pipeline], wanted.target)
+        sentences |= dict.fromkeys([whole] if whole else files)
+    return list(sentences)
+
+
+def default_pipelines(repository: Path = REPOSITORY) -> tuple[tuple[str, ...], tuple[str, ...]]:
+    """What a server serves unless told: every pipeline that was ever exported; all of them if none was.
+
+    returns: their names, and a sentence about each of the others that the repository has
+    """
+    there = [name for name in PIPELINES if (repository / name).is_dir()]
+    unexported = {name: never_exported(repository, name) for name in there}
+    served = tuple(name for name, sentence in unexported.items() if not sentence)
+    if not served:
+        return PIPELINES, ()
+    return served, tuple(sentence for sentence in unexported.values() if sentence)
 
 
 def loaded_versions(wanted: Options) -> int:
@@ -193,7 +218,7 @@ def readiness(state: State) -> dict[str, bool]:
 
 @contextlib.contextmanager
 def running(
-    pipelines: Sequence[str] = PIPELINES,
+    pipelines: Sequence[str] | None = None,
     repository: Path = REPOSITORY,
     ports: Ports | None = None,
     timeout_s: float = 180.0,

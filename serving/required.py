@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from multimodal.presets import PRESETS
+from multimodal.quality_presets import QUALITY_PRESETS
 from serving.releases.record import Release
 from serving.releases.store import Store
 
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
 
 # The file each engine loads from a version folder when the configuration does not name another.
 DEFAULT_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "dali": "dali.py"}
+ENGINES = (".onnx", ".plan")
 
 
 def models_of(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:
@@ -51,13 +53,41 @@ def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu
     return list(sentences)
 
 
+def never_exported(repository: Path, pipeline: str, target: str = "cpu") -> str:
+    """The sentence about a pipeline that has several engines, none of them there; empty for any other.
+
+    One that lacks some of its engines, or that has releases, was served before: what it lacks is a fault.
+    """
+    if pipeline in Store(repository).read_all():
+        return ""
+    presets: dict[str, None] = {}
+    engines = 0
+    for name in models_of(repository, [pipeline], target):
+        config = configuration(repository, name, target)
+        filename = _filename(config)
+        if not filename.endswith(ENGINES):
+            continue
+        if any((repository / name).glob(f"*/{filename}")):
+            return ""
+        engines += 1
+        presets[_preset_of(name)] = None
+    if engines < 2:
+        return ""
+    commands = " and ".join(f"`python -m export {preset}`" for preset in presets)
+    return f"{pipeline} is not exported yet; run {commands}"
+
+
+def _filename(config: ModelConfig) -> str:
+    """What a server loads from a version folder; empty where the folder is all."""
+    kind = config.backend or config.platform.split("_")[0]
+    return str(config.default_model_filename or DEFAULT_FILES.get(kind, ""))
+
+
 def _missing(
     repository: Path, name: str, target: str, pipeline: str, active: Release | None
 ) -> Iterator[str]:
     config = configuration(repository, name, target)
-    filename = config.default_model_filename or DEFAULT_FILES.get(
-        config.backend or config.platform.split("_")[0]
-    )
+    filename = _filename(config)
     folder = repository / name
     released = active is not None and name in active.versions
     versions = [str(active.versions[name])] if active and released else served_versions(folder, config)
@@ -73,7 +103,7 @@ def _missing(
                     f"back, or move {Store(repository).path.name} away to serve the newest version folders"
                 )
             else:
-                yield f"{path} is missing; {remedy(name, filename or '')}"
+                yield f"{path} is missing; {remedy(name, filename)}"
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> ModelConfig:
@@ -115,7 +145,11 @@ def served_versions(folder: Path, config: ModelConfig) -> list[str]:
 
 def remedy(name: str, filename: str) -> str:
     """What to type to get a missing file."""
-    preset = next((preset for preset in PRESETS if name.startswith(f"{preset}_")), None)
-    if filename.endswith((".onnx", ".plan")):
-        return f"run `python -m export {preset or '<preset>'}`"
+    if filename.endswith(ENGINES):
+        return f"run `python -m export {_preset_of(name)}`"
     return f"run `git checkout -- model_repository/{name}`"
+
+
+def _preset_of(model: str) -> str:
+    presets = (*PRESETS, *QUALITY_PRESETS)
+    return next((preset for preset in presets if model.startswith(f"{preset}_")), "<preset>")

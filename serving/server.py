@@ -19,11 +19,13 @@ HOST = "127.0.0.1"
 # Below the ephemeral range of Linux (32768-60999): a client that reconnects while the server restarts could
 # be given the port of the server as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
-# Shared memory of each python backend process, taken whole when it starts. A full batch of the largest engine
-# input (8 x 16 frames of 96 x 96 x 3 = 3.5 MB) and its outputs fit; the seven processes of a pipeline stay in
-# the 64 MiB that a container has by default. A larger payload grows it by steps of the same size, for good:
-# 30 MB of video took the gate to 40 MiB.
-SHM_BYTES = 8 << 20
+# Shared memory of each python backend process, taken whole when it starts and grown by steps of this size,
+# for good. The twelve processes of both pipelines start with 24 MiB; 64 requests at once to each took them to
+# 52, within the 64 MiB that a container has by default (in steps of 4 MiB: 68, of 8: 104). A video of 10 MB
+# takes gate and preprocess to 20 MiB each. Where nothing is left, a request gets an error that says so, and
+# the next one an answer.
+SHM_BYTES = 2 << 20
+SHM_BUSY_BYTES = 8 << 20  # what the region of an engine may grow to with full batches of the largest input
 ANSWER_S = 2.0  # for a health call, which the server answers without touching a model
 
 

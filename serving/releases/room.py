@@ -10,7 +10,7 @@ from pathlib import Path
 
 from serving.processes import SHARED_MEMORY
 from serving.releases.sets import Candidate
-from serving.server import SHM_BYTES
+from serving.server import SHM_BUSY_BYTES
 
 MIB = 1 << 20
 DISK_SLACK = 1.05  # blocks, folders, manifests
@@ -60,7 +60,7 @@ def need(changed: Collection[Candidate], target: str) -> Need:
     return Need(
         disk=int(files * DISK_SLACK) + DISK_RESERVE,
         memory=engines if on_gpu else loaded,
-        shm=0 if on_gpu else SHM_BYTES * len(changed),
+        shm=0 if on_gpu else SHM_BUSY_BYTES * len(changed),
         gpu=loaded if on_gpu else 0,
     )
 

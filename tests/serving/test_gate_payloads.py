@@ -287,14 +287,6 @@ def test_a_refusal_names_the_modality_for_the_counter():
     assert caught.value.modality == "audio"
 
 
-def test_the_same_gate_serves_a_pipeline_of_one_modality():
-    limits = Limits.from_parameters({"modalities": "video", "video_max_bytes": "100000"})
-    assert presence({"video": batched(video=files.video(frames=2))["video"]}, limits).tolist() == [[True]]
-    assert refusal({"video": np.zeros((1, 0), np.uint8)}, limits).startswith(
-        "request: expected at least one of video,"
-    )
-
-
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [

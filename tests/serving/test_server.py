@@ -30,8 +30,8 @@ def test_the_command_says_everything_that_differs_from_the_defaults_of_the_serve
         "--metrics-port=8002",
         "--exit-timeout-secs=15",
         "--backend-config=python,shm-region-prefix-name=crossfuse_7_",
-        "--backend-config=python,shm-default-byte-size=8388608",
-        "--backend-config=python,shm-growth-byte-size=8388608",
+        "--backend-config=python,shm-default-byte-size=2097152",
+        "--backend-config=python,shm-growth-byte-size=2097152",
         "--log-format=ISO8601",
         "--log-verbose=0",
     ]

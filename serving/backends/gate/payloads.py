@@ -96,12 +96,18 @@ def presence(tensors: Mapping[str, np.ndarray], limits: Limits) -> np.ndarray:
             "image", "the bytes that image_sizes describes", got, "send the photos or leave both empty"
         )
     if not any(present):
-        expected = f"at least one of {', '.join(limits.modalities)}"
-        raise Refused("request", expected, "only empty payloads", "send the bytes of at least one modality")
+        raise _empty(limits.modalities)
     for name in limits.modalities:
         if payloads[name].size > 0:
             _check_one(name, payloads[name], sizes, limits)
     return np.array([present])
+
+
+def _empty(modalities: tuple[str, ...]) -> Refused:
+    if len(modalities) == 1:
+        return Refused(modalities[0], "the bytes of a file", "an empty payload", "send a whole file")
+    expected = f"at least one of {', '.join(modalities)}"
+    return Refused("request", expected, "only empty payloads", "send the bytes of at least one modality")
 
 
 def _check_one(name: str, payload: np.ndarray, sizes: np.ndarray | None, limits: Limits) -> None:
