@@ -16,10 +16,21 @@ signal.signal(signal.SIGINT, signal.default_int_handler)
 ROOT = Path(__file__).parents[1]
 
 
-@pytest.fixture(scope="session")
-def exported() -> Path:
-    """The model repository of this checkout with weld_small in it; seconds when it is there already."""
-    command = [sys.executable, "-m", "export", "weld_small"]
+def _export(preset: str) -> Path:
+    """The model repository of this checkout with a preset in it; seconds when it is there already."""
+    command = [sys.executable, "-m", "export", preset]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     return Path(done.stdout.strip())
+
+
+@pytest.fixture(scope="session")
+def exported() -> Path:
+    """The model repository with weld_small in it."""
+    return _export("weld_small")
+
+
+@pytest.fixture(scope="session")
+def exported_quality() -> Path:
+    """The same with video_quality_small in it."""
+    return _export("video_quality_small")

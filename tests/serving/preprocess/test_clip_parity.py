@@ -44,7 +44,7 @@ def assert_same_moments(clip: decoder.Clip, reference: DecodedClip) -> None:
 
 
 def assert_same_clip(clip: decoder.Clip, reference: DecodedClip, largest: int = 16) -> None:
-    """Largest distance of one value: 2 to 5 of H.264, HEVC and VP9, 7 of MJPEG, 13 of MPEG-4 were measured."""
+    """Largest distance of one value: 2 to 5 of H.264, HEVC and VP9, 7 of MJPEG, 13 of MPEG-4 measured."""
     assert_same_moments(clip, reference)
     assert np.array_equal(clip.fragments, reference.fragments)
     distance = np.abs(clip.frames.astype(int) - reference.frames)
