@@ -42,10 +42,7 @@ ANSWER = (
     Tensor("fusion_index", "INT32", (1,)),
 )
 
-WAITING = (
-    "64 waiting clips of ten seconds at 640x360 are about twenty seconds of work on two cores, nearly all of "
-    "it decoding."
-)
+WAITING = "64 clips of ten seconds at 640x360 are seven seconds of work on two cores, most of it decoding."
 
 PREPROCESS_SECTION = {
     "gpu": """\
