@@ -18,6 +18,7 @@ from benchmarks import record, stages
 
 BUILD = Path("build/benchmarks")
 QUICK = {"flips": 4, "blocks": 2, "steady_s": 3.0}
+QUICK_CONTENTS = 2
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -26,10 +27,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     if chosen.verb == "swap":
         _check_swap(parser, chosen)
-    elif chosen.requests < 1:
+    elif chosen.verb == "stages" and chosen.requests < 1:
         parser.error(f"--requests: expected at least 1, got {chosen.requests}")
+    run = {"stages": run_stages, "swap": run_swap, "ladder": run_ladder}[chosen.verb]
     try:
-        path, faults = {"stages": run_stages, "swap": run_swap}[chosen.verb](chosen)
+        path, faults = run(chosen)
     except (OSError, ValueError, RuntimeError, LookupError, CrossfuseError) as error:
         _say(f"benchmarks {chosen.verb}: {error}")
         return 1
@@ -42,7 +44,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Every measurement and its arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split(":")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder")
     verb = verbs.add_parser("stages", help="where the time of one request goes", description=stages.__doc__)
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--welds", type=Path, help="folder of weld runs (default: twelve simulated ones)")
@@ -50,6 +52,7 @@ def make_parser() -> argparse.ArgumentParser:
     verb.add_argument("--seed", type=int, default=7, help="of the simulated runs (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=BUILD / "stages.json", help="default: %(default)s")
     _add_swap(verbs)
+    _add_ladder(verbs)
     return parser
 
 
@@ -76,6 +79,18 @@ def _add_swap(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> Non
     verb.add_argument("--naive", action="store_true", help="also reload the models one after another")
     verb.add_argument("--seed", type=int, default=7, help="of welds, noise, requests (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=BUILD / "swap.json", help="default: %(default)s")
+
+
+def _add_ladder(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser(
+        "ladder",
+        help="whether the quality of a video falls as its compression rises",
+        description="Compress every held-out clip harder and harder with three codecs, ask the served "
+        "video_quality for each, and count the pairs of one ladder that it puts in the right order.",
+    )
+    verb.add_argument("--url", help="a running server (default: start one)")
+    verb.add_argument("--quick", action="store_true", help=f"one clip of each of {QUICK_CONTENTS} contents")
+    verb.add_argument("--out", type=Path, default=BUILD / "ladder.json", help="default: %(default)s")
 
 
 def _check_swap(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
@@ -114,6 +129,22 @@ def run_swap(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     outcome.recorded.save(chosen.out.with_suffix(".npz"), labels=outcome.labels)
     swap_picture.draw(outcome, chosen.out.with_suffix(".png"))
     return record.write(chosen.out, facts | {"faults": faults, "result": outcome.result}), faults
+
+
+def run_ladder(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Measure, write JSON and the picture; a goal that is missed is a figure, not a failure."""
+    from benchmarks import ladder, ladder_picture, rungs  # here: OpenCV and SciPy cost seconds elsewhere
+
+    facts = record.circumstances(seed=None)
+    sources = rungs.held_out()
+    sources = rungs.first_of_each(sources, QUICK_CONTENTS) if chosen.quick else sources
+    with ExitStack() as own:
+        url = chosen.url or own.enter_context(serving.running([ladder.PIPELINE])).grpc
+        scored, fusion = ladder.measure(url, sources, BUILD / "ladder")
+    result = ladder.figures(scored)
+    _say(ladder.table(result))
+    ladder_picture.draw(scored, result, chosen.out.with_suffix(".png"))
+    return record.write(chosen.out, facts | {"fusion": fusion, "result": result}), []
 
 
 def _say(text: str) -> None:

@@ -16,8 +16,11 @@ ROOT = Path(__file__).parents[1]
 PACKAGES = ("numpy", "onnxruntime", "nvidia-dali-cuda120", "nvidia-pytriton", "tritonclient", "av")
 
 
-def circumstances(seed: int) -> dict[str, Any]:
-    """Everything a reader needs to judge a figure or to repeat it; no host name and no path."""
+def circumstances(seed: int | None) -> dict[str, Any]:
+    """Everything a reader needs to judge a figure or to repeat it; no host name and no path.
+
+    seed: None where nothing is drawn at random
+    """
     return {
         "command": " ".join(["python", "-m", "benchmarks", *sys.argv[1:]]),
         "commit": _git("rev-parse", "--short", "HEAD"),

@@ -13,13 +13,13 @@ from numpy.typing import NDArray
 
 from benchmarks.flips import Change
 from benchmarks.one_by_one import Window
+from benchmarks.palette import ALARM, FAINT, INK, LINE
 from benchmarks.recording import FAILED, Recording
 from benchmarks.swap import Outcome
 from benchmarks.two_sets import NEW, OLD
 
-INK, FAINT, LINE = "#1b2a41", "#6b7686", "#c3c9d2"
 COLOURS = {OLD: "#2f6db3", NEW: "#e08a1e"}
-MIXED, BROKEN = "#c3203f", "#000000"
+MIXED, BROKEN = ALARM, "#000000"
 NAMES = {OLD: "answered by the old set", NEW: "answered by the new set"}
 ZOOM_CHANGES = 6
 
