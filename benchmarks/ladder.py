@@ -1,7 +1,8 @@
 """Whether quality falls as compression rises: held-out clips, compressed in steps, scored by a server.
 
 Pairs of rungs of one ladder (one source, one codec) are counted: right is a strictly higher score for the
-milder one. Rungs lie far enough apart that people would tell them apart, so the rung is the truth.
+milder one. The rung is the truth. VMAF against the source agrees with it in 720 of 720 pairs, but calm films
+hide mild compression: neighbours come as near as 0.14 points with H.264 and 0.02 with VP9.
 """
 
 from __future__ import annotations

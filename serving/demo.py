@@ -2,12 +2,14 @@
 
     python -m serving.demo        (or `make demo`)
 
-Writes a good and a defective weld run, exports, serves, asks with all modalities and with two of them
-missing, draws pictures, and stops the server, also after Ctrl-C or a failure.
+Writes a good and a defective weld run, exports, asks a server with all modalities and with two of them
+missing; then writes one film in many qualities, asks for the best and the worst of them; draws pictures, and
+stops the server, also after Ctrl-C or a failure.
 """
 
 from __future__ import annotations
 
+import csv
 import shlex
 import subprocess
 import sys
@@ -19,6 +21,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PLACE = Path("build/demo")
 CLASSES = ("Good", "Undercut")
+CONTENT = "leaves 33"  # a procedural one: a single source, and no training has seen it
 PYTHON = sys.executable
 CROSSFUSE = str(Path(PYTHON).with_name("crossfuse"))
 
@@ -71,18 +74,46 @@ def ask(url: str, weld: Path, leave_out: tuple[str, ...] = ()) -> None:
     run(CROSSFUSE, "infer", "weld_inspection", *words, "--url", url, "--picture", str(picture))
 
 
+def best_and_worst(clips: Path) -> tuple[Path, Path]:
+    """The clips that a folder's manifest scores highest and lowest."""
+    with (ROOT / clips / "manifest.csv").open(newline="") as file:
+        rows = sorted(csv.DictReader(file), key=lambda row: float(row["score"]))
+    return clips / rows[-1]["file"], clips / rows[0]["file"]
+
+
+def ask_quality(url: str, clip: Path) -> None:
+    """The quality of one film, on the screen and in a picture."""
+    picture = PLACE / f"{clip.stem}.png"
+    run(CROSSFUSE, "infer", "video_quality", "--video", str(clip), "--url", url, "--picture", str(picture))
+
+
 def demo() -> None:
     """Run the whole demo; raises StepFailed with the command that failed."""
-    runs = PLACE / "runs"
-    if not (ROOT / runs / "manifest.csv").exists():
-        one_each = ("--runs-per-class", "1", "--seed", "7")
-        run(PYTHON, "-m", "training", "generate", str(runs), *one_each, "--classes", *CLASSES)
-    welds = sorted(path.parent.relative_to(ROOT) for path in (ROOT / runs).glob("*/*/*.avi"))
+    welds, clips = write_welds(PLACE / "runs"), write_clips(PLACE / "clips")
     run(PYTHON, "-m", "export", "weld_small")
+    run(PYTHON, "-m", "export", "video_quality_small")
     with server() as url:
         for weld in welds:
             ask(url, weld)
         ask(url, welds[-1], leave_out=("--image", "--audio"))
+        for clip in best_and_worst(clips):
+            ask_quality(url, clip)
+
+
+def write_welds(runs: Path) -> list[Path]:
+    """One weld of each class; returns their folders."""
+    if not (ROOT / runs / "manifest.csv").exists():
+        one_each = ("--runs-per-class", "1", "--seed", "7")
+        run(PYTHON, "-m", "training", "generate", str(runs), *one_each, "--classes", *CLASSES)
+    return sorted(path.parent.relative_to(ROOT) for path in (ROOT / runs).glob("*/*/*.avi"))
+
+
+def write_clips(clips: Path) -> Path:
+    """One content under every distortion, each scored against its source; returns their folder."""
+    if not (ROOT / clips / "manifest.csv").exists():
+        one_each = ("--levels", "1", "--mixed", "0", "--seed", "7")
+        run(PYTHON, "-m", "training", "clips", str(clips), "--contents", CONTENT, *one_each)
+    return clips
 
 
 def main() -> int:

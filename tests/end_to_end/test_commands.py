@@ -10,8 +10,29 @@ from pathlib import Path
 
 import pytest
 
+import serving
+from tests.serving.preprocess.files import video
+
 ROOT = Path(__file__).parents[2]
+README = (ROOT / "README.md").read_text()
 CROSSFUSE = Path(sys.executable).with_name("crossfuse")
+QUESTION = "$ crossfuse infer "  # as the demo shows it
+
+
+@pytest.fixture(scope="module")
+def quality_server(exported_quality):
+    with serving.running(["video_quality"], exported_quality) as address:
+        yield address
+
+
+def python_of_the_readme(pipeline: str) -> str:
+    (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if pipeline in code]
+    return code
+
+
+def shell_command_of_the_readme(pipeline: str) -> list[str]:
+    (line,) = re.findall(rf"^crossfuse infer {pipeline} .*$", README, re.MULTILINE)
+    return [str(CROSSFUSE), *line.split("#")[0].split()[1:]]
 
 
 @pytest.fixture(scope="module")
@@ -28,20 +49,30 @@ def folder(welds, tmp_path_factory) -> Path:
 
 
 def test_the_python_of_the_readme_runs(server, folder):
-    (code,) = re.findall(r"```python\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
-    script = code.replace("127.0.0.1:8001", server.grpc)
+    script = python_of_the_readme("weld_inspection").replace("127.0.0.1:8001", server.grpc)
     done = subprocess.run([sys.executable, "-c", script], cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert "Status.ABSENT" in done.stdout
 
 
 def test_the_shell_command_of_the_readme_answers_and_draws(server, folder):
-    (line,) = re.findall(r"^crossfuse infer .*$", (ROOT / "README.md").read_text(), re.MULTILINE)
-    command = [str(CROSSFUSE), *line.split()[1:], "--url", server.grpc, "--json"]
+    command = [*shell_command_of_the_readme("weld_inspection"), "--url", server.grpc, "--json"]
     done = subprocess.run(command, cwd=folder, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
     assert set(json.loads(done.stdout)["usable"]) == {"video", "image", "audio", "sensor"}
     assert (folder / "out.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_readme_says_about_quality_answers_and_draws(quality_server, tmp_path):
+    (tmp_path / "clip.mp4").write_bytes(video())
+    script = python_of_the_readme("video_quality").replace("127.0.0.1:8001", quality_server.grpc)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    command = [*shell_command_of_the_readme("video_quality"), "--url", quality_server.grpc, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert len(json.loads(done.stdout)["frames"]) == 8
+    assert (tmp_path / "clip.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_client_installs_alone_without_torch_and_asks(server, folder, tmp_path):
@@ -75,7 +106,7 @@ def test_a_server_that_is_not_there_is_one_sentence(folder):
 
 
 def printed_in_the_readme() -> str:
-    (block,) = re.findall(r"<!-- printed -->\n```\n(.*?)```", (ROOT / "README.md").read_text(), re.DOTALL)
+    (block,) = re.findall(r"<!-- printed -->\n```\n(.*?)```", README, re.DOTALL)
     return block
 
 
@@ -85,12 +116,27 @@ def verdict_and_states(printed: str) -> list[str]:
     return [verdict, *re.findall(r"^  (?:video|image|audio|sensor) .*$", printed, re.MULTILINE)[-4:]]
 
 
+def quality(printed: str) -> float:
+    """The score in `good, 71.2 of 100`."""
+    (score,) = re.findall(r"^\w+, (-?[\d.]+) of 100$", printed, re.MULTILINE)
+    return float(score)
+
+
+def answers_about(pipeline: str, printed: str) -> list[str]:
+    """What the demo printed after each question to a pipeline."""
+    told = [text.partition("\n$ ")[0] for text in printed.split(QUESTION)[1:]]
+    return [text for text in told if text.startswith(pipeline)]
+
+
 @pytest.mark.slow
-def test_the_demo_runs_and_leaves_pictures_and_no_server(exported):
+def test_the_demo_runs_and_leaves_pictures_and_no_server(exported, exported_quality):
     done = subprocess.run([sys.executable, "-m", "serving.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
-    assert verdict_and_states(printed_in_the_readme()) == verdict_and_states(done.stdout)
+    welds = answers_about("weld_inspection", done.stdout)
+    assert verdict_and_states(printed_in_the_readme()) == verdict_and_states(welds[-1])
+    decent, ruined = map(quality, answers_about("video_quality", done.stdout))
+    assert decent > ruined + 20
     pictures = re.findall(r"^build/demo/\S+\.png$", done.stdout, re.MULTILINE)
-    assert len(pictures) == 3
+    assert len(pictures) == 5
     state = json.loads((ROOT / "build/demo/serving/state.json").read_text())
     assert state["phase"] == "stopped"
