@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from html import escape
 from typing import TYPE_CHECKING
@@ -48,6 +49,51 @@ def latency(live_ms: Sequence[float], new_ms: Sequence[float], names: Sequence[s
         f'<text transform="translate(11 {y(top / 2)}) rotate(-90)" text-anchor="middle">new set, ms</text>',
     ]
     return _svg(SIDE + MARGIN + 14, SIDE + 54, "latency of the same requests, live and new", parts)
+
+
+def agreement(
+    known: Sequence[float], live: Sequence[float], new: Sequence[float], names: Sequence[str]
+) -> str:
+    """Known quality to the right, answered score up: a ring for the live set, a dot for the new one.
+
+    Points of 100, more where a score is beyond; a score that is no number has no mark.
+    """
+    low, high = _span([*known, *live, *new])
+
+    def x(value: float) -> float:
+        return MARGIN + (value - low) / (high - low) * SIDE
+
+    def y(value: float) -> float:
+        return 8 + SIDE - (value - low) / (high - low) * SIDE
+
+    parts = [f'<line class="even" x1="{x(low)}" y1="{y(low)}" x2="{x(high)}" y2="{y(high)}"/>']
+    for step in range(6):
+        tick = low + step * (high - low) / 5
+        parts += [
+            f'<line class="grid" x1="{x(tick):.1f}" y1="{y(low)}" x2="{x(tick):.1f}" y2="{y(high)}"/>',
+            f'<line class="grid" x1="{x(low)}" y1="{y(tick):.1f}" x2="{x(high)}" y2="{y(tick):.1f}"/>',
+            f'<text x="{x(tick):.1f}" y="{y(low) + 18}" text-anchor="middle">{tick:g}</text>',
+            f'<text x="{x(low) - 8}" y="{y(tick) + 4:.1f}" text-anchor="end">{tick:g}</text>',
+        ]
+    for truth, old, came, name in zip(known, live, new, names, strict=True):
+        told = f"<title>{escape(name)}: known {truth:.1f}, live {old:.1f}, new {came:.1f}</title>"
+        for kind, score in (("ring", old), ("dot", came)):
+            if math.isfinite(score):
+                parts.append(
+                    f'<circle class="{kind}" cx="{x(truth):.1f}" cy="{y(score):.1f}" r="4">{told}</circle>'
+                )
+    parts += [
+        f'<text x="{x((low + high) / 2)}" y="{y(low) + 36}" text-anchor="middle">known quality</text>',
+        f'<text transform="translate(11 {y((low + high) / 2)}) rotate(-90)" text-anchor="middle">'
+        "score</text>",
+    ]
+    return _svg(SIDE + MARGIN + 14, SIDE + 54, "known quality and scores of both sets", parts)
+
+
+def _span(values: Sequence[float]) -> tuple[float, float]:
+    """0 to 100, wider in steps of 50 where something lies beyond."""
+    finite = [value for value in values if math.isfinite(value)]
+    return 50.0 * math.floor(min(0.0, *finite) / 50), 50.0 * math.ceil(max(100.0, *finite) / 50)
 
 
 def confusion(live: np.ndarray, new: np.ndarray, class_names: Sequence[str]) -> str:

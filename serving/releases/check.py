@@ -6,6 +6,7 @@ The live pipeline is only read. What comes out is a verdict in the record, a pag
 from __future__ import annotations
 
 import logging
+import math
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -15,8 +16,9 @@ from export.budgets import budget_of
 from serving.releases import findings, replay, residents
 from serving.releases import golden as goldens
 from serving.releases import record as records
-from serving.releases.findings import Compared, Finding
+from serving.releases.compared import Compared, Finding
 from serving.releases.live import CANARY, Live, Refused
+from serving.releases.origin import origin_of
 from serving.releases.record import Pipeline, Release
 from serving.releases.replay import Asker, Progress, Silent
 from serving.releases.store import Store
@@ -124,7 +126,7 @@ def _try(
     loads = Finding("loads", True, "the server takes the set, as it will at the flip")
     try:
         with Asker(live.url) as asker:
-            compared = _ask_both(asker, pipeline, record, release, against, progress)
+            compared = _ask_both(asker, live.repository, pipeline, record, release, against, progress)
             found = findings.judge(compared)
             for _ in range(MORE_MEASUREMENTS):
                 if not _only_slow(found):
@@ -140,6 +142,7 @@ def _try(
 
 def _ask_both(
     asker: Asker,
+    repository: Path,
     pipeline: str,
     record: Pipeline,
     release: Release,
@@ -148,8 +151,7 @@ def _ask_both(
 ) -> Compared:
     """What both answer to the golden set; RuntimeError when the live release alone fails at it."""
     golden, budget = against
-    active = record.release(record.active)
-    names = (pipeline, pipeline + CANARY)
+    active, names = record.release(record.active), (pipeline, pipeline + CANARY)
     old, new = replay.replay(asker.ask, names, golden.requests(), progress=progress)
     if old.errors and not new.errors:
         place, why = next(iter(old.errors.items()))
@@ -157,20 +159,21 @@ def _ask_both(
             f"{pipeline}: expected the live release to answer, it failed on {len(old.errors)} of "
             f"{len(golden.items)} items, as {golden.items[place].id}: {why}; bring it in order first"
         )
+    made, made_live = origin_of(release, repository), origin_of(active, repository)
     return Compared(
-        golden, budget, old, new, golden.expected(weights_of(release)), golden.expected(weights_of(active))
+        golden,
+        budget,
+        old,
+        new,
+        golden.expected(made.weights_sha256, made.fusion),
+        golden.expected(made_live.weights_sha256, made_live.fusion),
+        made.fusion,
     )
 
 
 def _only_slow(found: list[Finding]) -> bool:
     faults = [one.name for one in found if not one.passed]
     return bool(faults) and all(name.startswith("latency") for name in faults)
-
-
-def weights_of(release: Release) -> str:
-    """sha256 of the weights that all engines of a release were made from; empty when there are several."""
-    made = {member.weights_sha256 for member in release.members.values() if member.weights_sha256}
-    return made.pop() if len(made) == 1 else ""
 
 
 def _conclude(
@@ -209,7 +212,9 @@ def _figures(compared: Compared | None, found: list[Finding]) -> dict[str, float
         return {}
     figures: dict[str, float] = {"items": len(compared.golden.items)}
     for name, (old, new) in findings.metrics(compared).items():
-        figures |= {f"{name}_live": round(old, 4), name: round(new, 4)}
+        # JSON has no word for what is no number; the sentence of the finding says it.
+        sides = {f"{name}_live": old, name: new}
+        figures |= {side: round(figure, 4) for side, figure in sides.items() if math.isfinite(figure)}
     for one in found:
         if one.name.startswith("latency"):
             figures[one.name.replace(", ", "_") + "_ratio"] = round(one.value, 3)

@@ -2,89 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator
 
-from serving.releases.replay import Answers, ratios
-
-if TYPE_CHECKING:
-    import numpy as np
-
-    from export.budgets import Budget
-    from serving.releases.golden import Arrays, Golden
-
-TITLES = {"auroc": "AUROC"}
-
-
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was looked at.
-
-    text:  a sentence; what, expected, came and what to do where it failed
-    value, limit: what came, and the most that may come; limit None where there is nothing to measure
-    start: the value that uses nothing of the budget
-    unit:  how they are written, such as `{:.1%}`
-    compared: False where there was nothing to compare with, which is no failure but has to be said
-    """
-
-    name: str
-    passed: bool
-    text: str
-    value: float = 0.0
-    limit: float | None = None
-    unit: str = "{:.3g}"
-    compared: bool = True
-    start: float = 0.0
-
-    @property
-    def used(self) -> float:
-        """Share of the budget that is used; above 1 it is broken. 0 where nothing is measured."""
-        if self.limit is None or not self.value - self.start > 0:
-            return 0.0 if self.passed else 2.0
-        room = self.limit - self.start
-        return (self.value - self.start) / room if room > 0 else 2.0
-
-
-@dataclass(frozen=True)
-class Compared:
-    """Everything a verdict is made of. expected: PyTorch's answers with the new set's weights, or None."""
-
-    golden: Golden
-    budget: Budget
-    live: Answers
-    new: Answers
-    expected: Arrays | None = None
-    live_expected: Arrays | None = None
-    both: tuple[int, ...] = field(init=False)
-
-    def __post_init__(self) -> None:
-        pairs = zip(self.live.outputs, self.new.outputs, strict=True)
-        places = tuple(place for place, (old, new) in enumerate(pairs) if old is not None and new is not None)
-        object.__setattr__(self, "both", places)
-
-    def rows(self, answers: Answers, output: str, places: Sequence[int]) -> np.ndarray:
-        """One output of some items, (places, ...)."""
-        import numpy as np
-
-        return np.stack([_tensor(answers.outputs[place], output) for place in places])
-
-    def complete(self) -> list[int]:
-        """Places of the items that both answered and whose class has to be right."""
-        return [place for place in self.both if self.golden.items[place].complete]
-
-    def labels(self, places: Sequence[int]) -> np.ndarray:
-        """True classes, (places,)."""
-        import numpy as np
-
-        return np.asarray([self.golden.items[place].label for place in places])
-
-    def predicted(self, answers: Answers, places: Sequence[int]) -> np.ndarray:
-        """Classes as answered, (places,); -1 where a probability is no number."""
-        import numpy as np
-
-        rows = self.rows(answers, self.budget.classes, places)
-        return np.where(np.isfinite(rows).all(axis=1), rows.argmax(axis=1), -1)
+from serving.releases.compared import Compared, Finding, tensor_of
+from serving.releases.judges import drop_of, judge_of
+from serving.releases.replay import ratios
 
 
 def judge(compared: Compared) -> list[Finding]:
@@ -140,7 +62,10 @@ def _distributions(compared: Compared) -> Iterator[Finding]:
 
     allowed = 1e-4  # twelve float32 numbers sum to 1 within 1e-6; a sigmoid or logits are off by far more
     for name in compared.budget.distributions:
-        sums = compared.rows(compared.new, name, compared.both).astype(np.float64).sum(axis=-1)
+        places = compared.readable(compared.new)
+        if not places:
+            continue
+        sums = compared.rows(compared.new, name, places).astype(np.float64).sum(axis=-1)
         off = float(np.abs(sums - 1).max())
         if off <= allowed:
             yield Finding("sums", True, f"{name} sum to 1", off, allowed, "{:.1e}")
@@ -158,8 +83,8 @@ def _statuses(compared: Compared) -> Finding:
     known = compared.expected or compared.live_expected
     for name in compared.budget.exact:
         for place in compared.both:
-            came = _tensor(compared.new.outputs[place], name)
-            wanted = known[name][place] if known else _tensor(compared.live.outputs[place], name)
+            came = tensor_of(compared.new.outputs[place], name)
+            wanted = known[name][place] if known else tensor_of(compared.live.outputs[place], name)
             if not np.array_equal(came, wanted):
                 item = compared.golden.items[place]
                 text = (
@@ -173,10 +98,14 @@ def _statuses(compared: Compared) -> Finding:
 def _numbers(compared: Compared) -> Finding:
     """Against PyTorch with the same weights: the worst output, measured in its tolerance."""
     if compared.expected is None:
+        what, fusion = "these weights", ""
+        if compared.fusion:
+            what, fusion = f"these weights and the fusion {compared.fusion}", f" --fusion {compared.fusion}"
+        decides = "the metrics alone decide" if metrics(compared) else "no metric decides either"
         text = (
-            "numbers: compared with nothing, as the golden set has no PyTorch answers for these weights; the "
-            f"metrics alone decide (`python -m export golden {compared.golden.folder.name} --weights FILE` "
-            "adds them)"
+            f"numbers: compared with nothing, as the golden set has no PyTorch answers for {what}; {decides} "
+            f"(`python -m export golden {compared.golden.folder.name} --weights FILE"
+            f"{fusion}` adds them)"
         )
         return Finding("numbers", True, text, compared=False)
     worst = max(differences(compared), key=lambda one: one[1] / one[2])
@@ -211,80 +140,31 @@ def differences(compared: Compared) -> list[tuple[str, float, float, int]]:
 
 
 def _metrics(compared: Compared) -> Iterator[Finding]:
-    """Accuracy and AUROC on the complete items, against the live set on the same items."""
-    places = compared.complete()
-    for name, (old, new) in metrics(compared).items():
-        allowed, title = compared.budget.drops[name], TITLES.get(name, name)
-        drop = old - new
+    """Every metric of the pipeline's judge, against the live set on the same items."""
+    judge = judge_of(compared.budget)
+    measured = judge.measure(compared)
+    if not measured:
+        text = f"metrics: none, as no item of the golden set has {judge.truth}"
+        yield Finding("metrics", True, text, compared=False)
+    for name, (old, new) in measured.items():
+        metric, allowed = judge.metrics[name], compared.budget.drops[name]
+        count, written = judge.count(compared), metric.unit.format
+        drop = drop_of((old, new))
         if drop <= allowed:
-            text = f"{new:.1%} on {len(places)} complete items, the live set has {old:.1%}"
-            yield Finding(f"{title} drop", True, text, max(drop, 0.0), allowed, "{:.1%}")
+            text = f"{written(new)} on {count}, the live set has {written(old)}"
+            yield Finding(f"{metric.title} drop", True, text, max(drop, 0.0), allowed, metric.unit)
             continue
         text = (
-            f"{title}: expected {old - allowed:.1%} or more on {len(places)} complete items (live: "
-            f"{old:.1%}), got {new:.1%}; see the items on the page, then train again or release with --force"
+            f"{metric.title}: expected {written(old - allowed)} or more on {count} (live: {written(old)}), "
+            f"got {written(new)}; see the items on the page, then train again or release with --force"
         )
-        yield Finding(f"{title} drop", False, text, drop, allowed, "{:.1%}")
-        if name == "accuracy" and (renamed := renaming(compared)):
-            yield Finding("class order", False, renamed)
+        yield Finding(f"{metric.title} drop", False, text, drop, allowed, metric.unit)
+        yield from judge.causes(compared, name)
 
 
 def metrics(compared: Compared) -> dict[str, tuple[float, float]]:
-    """Metric -> (live, new) on the complete items; empty without such items."""
-    places = compared.complete()
-    if not places:
-        return {}
-    labels = compared.labels(places)
-    sides = (compared.live, compared.new)
-    old, new = (float((compared.predicted(side, places) == labels).mean()) for side in sides)
-    found = {"accuracy": (old, new)}
-    defect = labels != compared.golden.normal
-    if defect.any() and not defect.all():
-        before, after = (
-            auroc(defect, compared.rows(side, compared.budget.score, places).ravel()) for side in sides
-        )
-        found["auroc"] = (before, after)
-    return found
-
-
-def auroc(positive: np.ndarray, scores: np.ndarray) -> float:
-    """Chance that a positive scores higher than a negative, ties half: (items,) bool and (items,) -> 0 to 1.
-
-    A score that is no number is lower than all: a detector that says nothing detects nothing.
-    """
-    import numpy as np
-
-    known = np.nan_to_num(scores.astype(np.float64), nan=-np.inf)
-    high, low = known[positive][:, None], known[~positive][None]
-    return float(((high > low) + 0.5 * (high == low)).mean())
-
-
-def renaming(compared: Compared) -> str:
-    """A sentence when another order of the class names would make the answers right; else empty."""
-    import numpy as np
-
-    places = compared.complete()
-    labels, predicted = compared.labels(places), compared.predicted(compared.new, places)
-    if (predicted < 0).any():
-        return ""
-    count = len(compared.golden.class_names)
-    counts = np.zeros((count, count), int)  # answered class, true class
-    np.add.at(counts, (predicted, labels), 1)
-    meant = {int(answered): int(counts[answered].argmax()) for answered in set(predicted)}
-    if len(set(meant.values())) < len(meant):
-        return ""  # two answered classes stand for one true class: no order of names explains that
-    fits = float(
-        np.mean([meant[int(answered)] == label for answered, label in zip(predicted, labels, strict=True)])
-    )
-    old, new = metrics(compared)["accuracy"]
-    if fits < old - compared.budget.drops["accuracy"] or fits <= new:
-        return ""
-    names = compared.golden.class_names
-    moved = [f"{names[a]} -> {names[b]}" for a, b in sorted(meant.items()) if a != b]
-    return (
-        f"class order: the answers fit the labels ({fits:.1%}) after renaming {', '.join(moved)}: the head "
-        "was trained with another order of class names; export it with the order of the pipeline"
-    )
+    """Metric -> (live, new) on the items whose truth is known; empty without such items."""
+    return judge_of(compared.budget).measure(compared)
 
 
 def _latency(compared: Compared) -> Iterator[Finding]:
@@ -302,10 +182,3 @@ def _latency(compared: Compared) -> Iterator[Finding]:
             f"{value:.2f}; check again on a quiet machine, then look which engine became slower"
         )
         yield Finding(name, False, text, value, limit, "{:.2f} x", start=1.0)
-
-
-def _tensor(outputs: dict[str, Any] | None, name: str) -> np.ndarray:
-    if outputs is None or name not in outputs:
-        raise ValueError(f"{name}: expected this output in every answer, got none; compare its contract")
-    tensor: np.ndarray = outputs[name]
-    return tensor

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -20,17 +21,27 @@ DIGITS = 16  # of the weights' sha256 in the name of a file of expected answers
 
 @dataclass(frozen=True)
 class Item:
-    """One request. label: index of its true class; complete: all of it whole, so the class must be right.
+    """One request.
 
-    damage: the modality whose file is broken on purpose, else empty
+    label:    index of its true class; target: the number that its answer should be near; None where nobody
+              knows it
+    complete: all of it whole and its truth known, so the answer must be right
+    damage:   the modality whose file is broken on purpose, else empty
     """
 
     id: str
-    label: int
+    label: int | None
     modalities: tuple[str, ...]
     damage: str
     complete: bool
     sha256: str
+    target: float | None = None
+
+    def __post_init__(self) -> None:
+        if self.complete and self.label is None and self.target is None:
+            raise ValueError(f"{self.id}: expected a label or a target of a complete item, got neither")
+        if self.target is not None and not math.isfinite(self.target):
+            raise ValueError(f"{self.id}: expected a target that is a number, got {self.target}")
 
     @property
     def sent(self) -> str:
@@ -40,11 +51,15 @@ class Item:
 
 @dataclass(frozen=True)
 class Golden:
-    """A whole set. class_names: in the order of the class probabilities; normal: index of the good class."""
+    """A whole set.
+
+    class_names: in the order of the class probabilities; normal: index of the good class; empty and None
+    where answers are no classes
+    """
 
     folder: Path
     class_names: tuple[str, ...]
-    normal: int
+    normal: int | None
     items: tuple[Item, ...]
 
     def requests(self) -> Iterator[Arrays]:
@@ -64,14 +79,15 @@ class Golden:
             with np.load(path, allow_pickle=False) as arrays:
                 yield {name: arrays[name] for name in arrays.files}
 
-    def expected(self, weights_sha256: str) -> Arrays | None:
+    def expected(self, weights_sha256: str, fusion: str = "") -> Arrays | None:
         """What PyTorch answers with these weights: output -> (items, ...); None where nobody asked it.
 
+        fusion: the chosen one where it is not the one that the preset has anyway
         errors: ValueError for a file that does not fit the set
         """
         import numpy as np
 
-        path = self.folder / f"expected-{weights_sha256[:DIGITS]}.npz"
+        path = self.folder / f"expected-{weights_sha256[:DIGITS]}{'-' if fusion else ''}{fusion}.npz"
         if not weights_sha256 or not path.is_file():
             return None
         with np.load(path, allow_pickle=False) as arrays:
@@ -98,6 +114,7 @@ def read(folder: Path, pipeline: str) -> Golden:
                 line["damage"],
                 line["complete"],
                 line["sha256"],
+                line.get("target"),
             )
             for line in content["items"]
         )

@@ -9,18 +9,15 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
 from html import escape
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from serving.releases import charts, findings
-from serving.releases.findings import Compared, Finding
+from serving.releases.compared import Compared, Finding
+from serving.releases.judges import judge_of
 from serving.releases.record import Release
-
-if TYPE_CHECKING:
-    import numpy as np
+from serving.releases.verdicts import plain
 
 STYLE = Path(__file__).with_name("check.css")
-NO_CLASS = "no class"  # where a probability is no number; -1 picks it
-SHIFTS = 5  # largest changes that are shown when no answer changed its class
 
 
 @dataclass(frozen=True)
@@ -55,15 +52,16 @@ def as_json(subject: Subject, found: Sequence[Finding], compared: Compared | Non
         "time": subject.time,
         "seconds": round(subject.seconds, 2),
         "passed": all(one.passed for one in found),
-        "findings": [{name: _plain(value) for name, value in asdict(one).items()} for one in found],
+        "findings": [{name: plain(value) for name, value in asdict(one).items()} for one in found],
     }
     if compared is not None and compared.both:
         content |= {
             "metrics": {
-                name: {"live": old, "new": new} for name, (old, new) in findings.metrics(compared).items()
+                name: {"live": plain(old), "new": plain(new)}
+                for name, (old, new) in findings.metrics(compared).items()
             },
             "latency_ms": {"live": compared.live.ms, "new": compared.new.ms},
-            "items": list(_item_lines(compared)),
+            "items": judge_of(compared.budget).lines(compared),
         }
     return content
 
@@ -147,80 +145,14 @@ def _plots(compared: Compared) -> str:
             "<figure><figcaption>Latency of the same requests, one dot each (median of "
             f"{len(compared.live.ms)})</figcaption>{charts.latency(old, new, names)}</figure>"
         )
-    places = compared.complete()
-    if places:
-        old_counts, new_counts = (_counts(compared, side, places) for side in (compared.live, compared.new))
-        same = np.array_equal(old_counts, new_counts)
-        told = "the live set answers the same" if same else "coloured where the live set answers otherwise"
-        parts.append(
-            f"<figure><figcaption>Answers of the new set to {len(places)} complete items; {told}</figcaption>"
-            f"{charts.confusion(old_counts, new_counts, compared.golden.class_names)}</figure>"
-        )
-    return f'<section class="plots">{"".join(parts)}</section>' if parts else ""
-
-
-def _counts(compared: Compared, side: findings.Answers, places: Sequence[int]) -> np.ndarray:
-    import numpy as np
-
-    count = len(compared.golden.class_names)
-    counts = np.zeros((count, count), int)
-    predicted = compared.predicted(side, places)
-    known = predicted >= 0
-    np.add.at(counts, (compared.labels(places)[known], predicted[known]), 1)
-    return counts
-
-
-def _item_lines(compared: Compared) -> Iterable[dict[str, Any]]:
-    """What both answered to each item that both answered."""
-    old, new = (
-        compared.rows(side, compared.budget.classes, compared.both) for side in (compared.live, compared.new)
-    )
-    names = [*compared.golden.class_names, NO_CLASS]
-    classes = [compared.predicted(side, compared.both) for side in (compared.live, compared.new)]
-    for index, (place, before, after) in enumerate(zip(compared.both, old, new, strict=True)):
-        item = compared.golden.items[place]
-        yield {
-            "id": item.id,
-            "sent": item.sent,
-            "complete": item.complete,
-            "true": names[item.label],
-            "live": names[int(classes[0][index])],
-            "live_probability": _plain(float(before.max())),
-            "new": names[int(classes[1][index])],
-            "new_probability": _plain(float(after.max())),
-            "shift": _plain(float(abs(before - after).max())),
-        }
+    parts.append(judge_of(compared.budget).figure(compared))
+    return f'<section class="plots">{"".join(parts)}</section>' if any(parts) else ""
 
 
 def _changes(compared: Compared) -> str:
-    lines = list(_item_lines(compared))
-    changed = [line for line in lines if line["live"] != line["new"]]
-    title = f"Items whose answer changed: {len(changed)} of {len(lines)}"
-    if not changed:
-        title = "No answer changed its class; the largest shifts"
-        changed = sorted(lines, key=lambda line: -(line["shift"] or 0))[:SHIFTS]
-    rows = [
-        [
-            escape(line["id"]),
-            escape(line["sent"]),
-            _class(line["true"]),
-            _answer(line, "live"),
-            _answer(line, "new"),
-        ]
-        for line in changed
-    ]
-    return _section(title, _rows(("item", "sent", "true class", "live set", "new set"), rows))
-
-
-def _class(name: str) -> str:
-    return escape(name.replace("_", " "))
-
-
-def _answer(line: dict[str, Any], side: str) -> str:
-    kind = "good" if line[side] == line["true"] else "bad"
-    probability = line[f"{side}_probability"]
-    told = "not a number" if probability is None else f"{probability:.1%}"
-    return f'<span class="{kind}">{_class(line[side])}</span> <small>{told}</small>'
+    judge = judge_of(compared.budget)
+    changes = judge.changes(judge.lines(compared))
+    return _section(changes.title, _rows(changes.head, changes.rows))
 
 
 def _outputs(compared: Compared) -> str:
@@ -271,7 +203,3 @@ def _rows(head: Sequence[str], rows: Iterable[Sequence[str]], kind: str = "") ->
         f'<div class="wide"><table class="{kind}"><thead><tr>{top}</tr></thead>'
         f"<tbody>{lines}</tbody></table></div>"
     )
-
-
-def _plain(value: Any) -> Any:
-    return None if isinstance(value, float) and not math.isfinite(value) else value

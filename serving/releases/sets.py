@@ -169,9 +169,8 @@ def _is_entry(item: tuple[str, Any]) -> bool:
 
 def _recipe_sha256(content: Mapping[str, Any]) -> str:
     try:
-        return manifest.Recipe(
-            **{field.name: content[field.name] for field in fields(manifest.Recipe)}
-        ).digest
+        known = [field.name for field in fields(manifest.Recipe) if field.name in content]
+        return manifest.Recipe(**{name: content[name] for name in known}).digest
     except (KeyError, TypeError, ValueError):
         return ""
 

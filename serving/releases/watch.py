@@ -19,6 +19,7 @@ from export.budgets import budget_of
 from serving.releases import golden, period, switch
 from serving.releases.breach import DECLARED, Limits, Window, faults, judge, wrong_twice
 from serving.releases.live import Live
+from serving.releases.origin import origin_of
 from serving.releases.period import Meter, Period
 from serving.releases.probes import Probe, Prober
 from serving.releases.record import Pipeline, Release
@@ -49,7 +50,9 @@ class Evidence:
         """Sends golden requests; None without a golden set."""
         if self.golden is None or not (self.golden / pipeline / golden.FILE).is_file():
             return None
-        return Prober(live.url, pipeline, golden.read(self.golden, pipeline), budget_of(pipeline), release)
+        items, made = golden.read(self.golden, pipeline), origin_of(release, live.repository)
+        expected = items.expected(made.weights_sha256, made.fusion)
+        return Prober(live.url, pipeline, items, budget_of(pipeline), expected)
 
 
 @dataclass(frozen=True)

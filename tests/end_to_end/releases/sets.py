@@ -78,7 +78,8 @@ def claim_weights_of(folder: Path, origin: str) -> None:
     """Say in one manifest that its engine was made from the weights of that name."""
     digest = hashlib.sha256(origin.encode()).hexdigest()
     content = manifest.read(folder) | {"weights_sha256": digest}
-    made = manifest.Recipe(**{field.name: content[field.name] for field in fields(manifest.Recipe)})
+    known = [field.name for field in fields(manifest.Recipe) if field.name in content]
+    made = manifest.Recipe(**{name: content[name] for name in known})
     describe(folder, weights_sha256=digest, recipe_sha256=made.digest)
 
 

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from export.budgets import Budget
+from export.budgets import Budget, Classes
 
 NAMES = ("Good", "Crack", "Pore")
 WEIGHTS = "ab" * 32
@@ -16,8 +16,7 @@ BUDGET = Budget(
     lossless_tolerance=1e-4,
     exact=("status",),
     distributions=("probabilities",),
-    classes="probabilities",
-    score="score",
+    judged_as=Classes(probabilities="probabilities", anomaly="score"),
     drops={"accuracy": 0.1, "auroc": 0.05},
     median_ratio=1.2,
     p95_ratio=1.5,

@@ -5,7 +5,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from serving.releases import check, findings, golden
+from serving.releases import check, class_judge, compared, findings, golden, origin
 from serving.releases.record import Member, Pipeline, Release
 from serving.releases.replay import Answers, Silent, measure_again, ratios, replay
 from serving.releases.store import Store
@@ -26,8 +26,8 @@ def judge(items):
     def judge(new, ms=MS, known=True):
         right = Answers([answer(index) for index in range(12)], ms=MS)
         expected = items.expected(WEIGHTS) if known else None
-        compared = findings.Compared(items, BUDGET, right, Answers(new, ms=ms), expected, expected)
-        return {one.name: one for one in findings.judge(compared)}
+        sides = compared.Compared(items, BUDGET, right, Answers(new, ms=ms), expected, expected)
+        return {one.name: one for one in findings.judge(sides)}
 
     return judge
 
@@ -120,15 +120,15 @@ def test_a_slower_set_is_rejected_and_a_faster_one_is_not(judge):
 
 def test_an_error_of_the_new_set_is_a_finding_and_its_item_is_left_out(items):
     new = Answers([None, *right()[1:]], errors={0: "out of memory"})
-    found = findings.judge(findings.Compared(items, BUDGET, Answers(right()), new))
+    found = findings.judge(compared.Compared(items, BUDGET, Answers(right()), new))
     assert [one.name for one in found if not one.passed] == ["errors"]
     assert "the new set failed on 1, as item-0: out of memory" in found[0].text
 
 
 def test_auroc_counts_pairs_and_a_tie_is_half():
     positive = np.asarray([True, True, False, False])
-    assert findings.auroc(positive, np.asarray([0.9, 0.5, 0.5, 0.1])) == pytest.approx(3.5 / 4)
-    assert findings.auroc(positive, np.asarray([np.nan, np.nan, 0.5, 0.1])) == 0
+    assert class_judge.auroc(positive, np.asarray([0.9, 0.5, 0.5, 0.1])) == pytest.approx(3.5 / 4)
+    assert class_judge.auroc(positive, np.asarray([np.nan, np.nan, 0.5, 0.1])) == 0
 
 
 def test_both_get_every_item_and_the_first_of_a_pair_changes(items):
@@ -203,6 +203,6 @@ def test_a_release_that_cannot_be_checked_is_refused_before_a_server_is_asked(tm
 
 def test_engines_of_several_weights_have_no_weights_of_their_own():
     one = release(2, "prepared")
-    assert check.weights_of(one) == WEIGHTS
+    assert origin.weights_of(one) == WEIGHTS
     other = one.members | {"ear": Member(2, {}, "cd" * 32)}
-    assert check.weights_of(replace(one, members=other)) == ""
+    assert origin.weights_of(replace(one, members=other)) == ""

@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from serving.releases import findings, golden, report
+from serving.releases.compared import Compared, Finding
 from serving.releases.record import Member, Release
 from serving.releases.replay import Answers
 from tests.serving.releases.golden_sets import BUDGET, WEIGHTS, answer, write_set
@@ -18,7 +19,7 @@ def compared(tmp_path):
     items = golden.read(write_set(tmp_path), "nose")
     new = [answer(index, named=2 if index == 1 else None) for index in range(12)]
     right = Answers([answer(index) for index in range(12)], ms=MS)
-    return findings.Compared(items, BUDGET, right, Answers(new, ms=MS), items.expected(WEIGHTS))
+    return Compared(items, BUDGET, right, Answers(new, ms=MS), items.expected(WEIGHTS))
 
 
 @pytest.fixture
@@ -56,7 +57,7 @@ def test_what_people_typed_is_text_on_the_page(subject, compared):
 
 
 def test_a_set_that_did_not_load_has_a_page_with_the_reason(subject):
-    page = report.render(subject, [findings.Finding("loads", False, "loads: no such file")], None)
+    page = report.render(subject, [Finding("loads", False, "loads: no such file")], None)
     assert "loads: no such file" in page
     assert "1 of 1 findings speak against it" in page
 
