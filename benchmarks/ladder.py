@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from itertools import combinations
 from pathlib import Path
-from typing import Any
+from typing import Any, Final
 
 from crossfuse import Client
 from tqdm import tqdm
@@ -21,7 +21,7 @@ from benchmarks.rungs import CLIPS, LADDERS, Rung, climb
 from training.quality_clips.sources import Source
 from training.quality_metrics import within_group_order
 
-PIPELINE = "video_quality"
+PIPELINE: Final = "video_quality"
 GOAL_CODEC, GOAL = "H.264", 0.95
 WORST = 10  # inversions that are listed
 

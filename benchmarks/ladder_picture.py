@@ -23,8 +23,8 @@ def draw(scored: Sequence[Scored], result: dict[str, Any], path: Path) -> Path:
     figure = Figure(figsize=(13, 5.4), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     contents = list(result["contents"])
-    palette = colormaps["tab10"].colors
-    colours = {content: palette[place % len(palette)] for place, content in enumerate(contents)}
+    palette = colormaps["tab10"]
+    colours = {content: palette(place % palette.N) for place, content in enumerate(contents)}
     panels = figure.subplots(1, len(LADDERS), sharey=True)
     for axes, ladder in zip(panels, LADDERS, strict=True):
         _panel(axes, ladder, [one for one in scored if one.rung.codec == ladder.codec], colours)
