@@ -17,14 +17,16 @@ from benchmarks.ladder import Scored, goal_line
 from benchmarks.palette import ALARM, FAINT, INK, LINE
 from benchmarks.rungs import LADDERS, Ladder
 
+RED = 3  # in tab10: kept for what should not be there
+
 
 def draw(scored: Sequence[Scored], result: dict[str, Any], path: Path) -> Path:
     """Write the picture as PNG, 1560 pixels wide; where a score rises with compression its line is red."""
     figure = Figure(figsize=(13, 5.4), dpi=120, layout="constrained", facecolor="white")
     FigureCanvasAgg(figure)
     contents = list(result["contents"])
-    palette = colormaps["tab10"]
-    colours = {content: palette(place % palette.N) for place, content in enumerate(contents)}
+    palette = [colormaps["tab10"](place) for place in range(10) if place != RED]
+    colours = {content: palette[place % len(palette)] for place, content in enumerate(contents)}
     panels = figure.subplots(1, len(LADDERS), sharey=True)
     for axes, ladder in zip(panels, LADDERS, strict=True):
         _panel(axes, ladder, [one for one in scored if one.rung.codec == ladder.codec], colours)
