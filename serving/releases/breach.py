@@ -23,7 +23,7 @@ class Limits:
     """
 
     failures: float = 0.01  # a flip itself loses none; refusals of the gate are in both periods
-    degraded: float = 0.05  # cameras come and go: one of four failing in one weld of five
+    degraded: float = 0.05  # cameras come and go: one of a weld's four in one weld of five, one video of 20
     # `check` holds a set to 1.2, side by side. Here time passes in between: on two cores that other processes
     # came to share, windows of 5 s of one and the same set went from 50 to 166 ms in a minute.
     latency: float = 2.0

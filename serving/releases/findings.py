@@ -148,15 +148,15 @@ def _metrics(compared: Compared) -> Iterator[Finding]:
         yield Finding("metrics", True, text, compared=False)
     for name, (old, new) in measured.items():
         metric, allowed = judge.metrics[name], compared.budget.drops[name]
-        count, written = judge.count(compared), metric.unit.format
-        drop = drop_of((old, new))
+        count, drop = judge.count(compared), drop_of((old, new))
         if drop <= allowed:
-            text = f"{written(new)} on {count}, the live set has {written(old)}"
+            text = f"{metric.written(new)} on {count}, the live set has {metric.written(old)}"
             yield Finding(f"{metric.title} drop", True, text, max(drop, 0.0), allowed, metric.unit)
             continue
         text = (
-            f"{metric.title}: expected {written(old - allowed)} or more on {count} (live: {written(old)}), "
-            f"got {written(new)}; see the items on the page, then train again or release with --force"
+            f"{metric.title}: expected {metric.written(old - allowed)} or more on {count} (live: "
+            f"{metric.written(old)}), got {metric.written(new)}; see the items on the page, then train again "
+            "or release with --force"
         )
         yield Finding(f"{metric.title} drop", False, text, drop, allowed, metric.unit)
         yield from judge.causes(compared, name)

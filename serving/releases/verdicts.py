@@ -17,6 +17,10 @@ class Metric:
     title: str
     unit: str
 
+    def written(self, figure: float) -> str:
+        """For a sentence."""
+        return self.unit.format(figure) if math.isfinite(figure) else "no number"
+
 
 @dataclass(frozen=True)
 class Changes:

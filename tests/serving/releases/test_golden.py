@@ -1,3 +1,5 @@
+import json
+
 import numpy as np
 import pytest
 
@@ -23,6 +25,44 @@ def test_answers_are_known_for_the_weights_that_pytorch_was_asked_with_and_no_ot
     assert read.expected(WEIGHTS)["probabilities"].shape == (12, 3)
     assert read.expected("cd" * 32) is None
     assert read.expected("") is None
+
+
+def test_another_fusion_of_the_same_weights_has_answers_of_its_own(root):
+    folder = root / "nose"
+    np.savez(folder / f"expected-{WEIGHTS[:16]}-gated.npz", score=np.ones((12, 1)))
+    read = golden.read(root, "nose")
+    assert list(read.expected(WEIGHTS, "gated")) == ["score"]
+    assert "probabilities" in read.expected(WEIGHTS)
+    assert read.expected(WEIGHTS, "pyramid") is None
+
+
+def edit_first(root, **changes):
+    path = root / "nose" / "golden.json"
+    content = json.loads(path.read_text())
+    content["items"][0] |= changes
+    path.write_text(json.dumps(content))
+
+
+def test_an_item_may_have_a_target_instead_of_a_label_or_neither(root):
+    edit_first(root, label=None, target=61.5)
+    first, second = golden.read(root, "nose").items[:2]
+    assert (first.label, first.target, first.complete) == (None, 61.5, True)
+    assert (second.label, second.target) == (1, None)
+    edit_first(root, label=None, target=None, complete=False)
+    assert golden.read(root, "nose").items[0].target is None
+
+
+@pytest.mark.parametrize(
+    ("changes", "sentence"),
+    [
+        ({"label": None}, "item-0: expected a label or a target of a complete item, got neither"),
+        ({"label": None, "target": float("nan")}, "item-0: expected a target that is a number, got nan"),
+    ],
+)
+def test_an_item_that_cannot_be_judged_as_it_claims_is_refused(root, changes, sentence):
+    edit_first(root, **changes)
+    with pytest.raises(ValueError, match=sentence):
+        golden.read(root, "nose")
 
 
 def test_without_a_set_the_sentence_says_how_to_make_one(tmp_path):

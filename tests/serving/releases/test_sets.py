@@ -144,6 +144,14 @@ def test_a_manifest_that_claims_other_weights_than_it_was_made_from(source, repo
     )
 
 
+def test_an_engine_without_a_choice_of_fusion_has_none_in_its_manifest_and_is_not_edited(source, repository):
+    for folder in source.iterdir():
+        content = json.loads((folder / "manifest.json").read_text())
+        assert content.pop("fusion") == ""
+        (folder / "manifest.json").write_text(json.dumps(content))
+    assert list(read_set(source, PIPELINE, repository, "cpu")) == ["encoder", "head"]
+
+
 def test_a_truncated_engine(source, repository):
     engine = source / "head" / "model.onnx"
     size = engine.stat().st_size
