@@ -2,6 +2,7 @@
 
 import json
 from pathlib import Path
+from xml.etree import ElementTree
 
 import numpy as np
 import pytest
@@ -176,6 +177,7 @@ def test_the_page_draws_scores_against_known_qualities_and_lists_the_largest_shi
     assert "Scores of 6 items of known quality" in page
     assert "The largest shifts among 8 scores" in page
     assert "not a number</span>" in page
+    ElementTree.fromstring(page[page.index("<figure><figcaption>Scores") : page.rindex("</figure>") + 9])
     numbers = json.loads((tmp_path / "check.json").read_text())
     assert numbers["metrics"]["srcc"] == {"live": 1.0, "new": None}
     assert numbers["items"][5] == {
