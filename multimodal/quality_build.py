@@ -54,6 +54,7 @@ def _unified(preset: VideoQualityPreset, fusion: str) -> UnifiedVQAFusionModel:
             gate_hidden_dim=sizes.gate_width,
             frame_pooling="attention",
             frame_head=True,
+            detail=preset.detail,
             sampling=preset.sampling,
         )
     )

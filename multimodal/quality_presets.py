@@ -64,6 +64,7 @@ class VideoQualityPreset:
     family:   "unified" (two extractors, one per view) or "optimised" (one trunk for both views)
     spatial, temporal: names in the tables of extractors; an optimised model has only the first
     feature_width: of the tokens of both views
+    detail:        whether the spatial view has the planes of `DetailFrontEnd` beside its colours
     """
 
     name: str
@@ -74,6 +75,7 @@ class VideoQualityPreset:
     feature_width: int
     default_fusion: str
     fusion: QualityFusionSizes = field(default_factory=QualityFusionSizes)
+    detail: bool = False
 
     def __post_init__(self) -> None:
         if self.family not in ("unified", "optimised"):
@@ -108,10 +110,11 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             "unified",
             Sampling(size_px=64, burst=2, fragments_px=96),
             spatial="efficientnet-small",
-            temporal="convnext_small_64",
+            temporal="efficientnet-small",
             feature_width=64,
             default_fusion="cross_attention",
             fusion=QualityFusionSizes(width=64, heads=4, gate_width=64),
+            detail=True,
         ),
         VideoQualityPreset(
             "video_quality_tiny",
@@ -122,6 +125,7 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             feature_width=16,
             default_fusion="gated",
             fusion=QualityFusionSizes(width=16, heads=2, gate_width=16),
+            detail=True,
         ),
     )
 }

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from multimodal.attention import MultiHeadAttention
 from multimodal.clip_features import ClipWidths
 from multimodal.encoders.feature_extractor import FeatureExtractor, unknown_name
-from multimodal.front_ends import BurstFrontEnd, ImageNetNormalise, PixelFrontEnd
+from multimodal.front_ends import BurstFrontEnd, DetailFrontEnd, ImageNetNormalise, PixelFrontEnd
 from multimodal.fusions import QUALITY_FUSIONS
 from multimodal.fusions.perceptron import perceptron
 from multimodal.quality_extractors import build_extractor
@@ -22,7 +22,7 @@ from multimodal.quality_heads import (
     FrameHead,
     QualityAnswer,
 )
-from multimodal.quality_presets import QualityFusionSizes, Sampling
+from multimodal.quality_presets import PATCH_PX, QualityFusionSizes, Sampling
 from multimodal.quality_views import TEMPORAL_METHODS, TemporalBranch, ViewEncoder
 from multimodal.temporal import TemporalAttention
 
@@ -38,6 +38,7 @@ class VQAFusionConfig:
     temporal_feature_dim: width of the features that "slowfast" takes from elsewhere
     frame_pooling:        how much each moment counts: all alike, or as attention to the second view says
     frame_head:           score single moments too
+    detail:               whether the first view has the planes of `DetailFrontEnd` beside its colours
     sampling:             size of the pictures and frames per burst of the second view, for the wires
     """
 
@@ -55,6 +56,7 @@ class VQAFusionConfig:
     gate_hidden_dim: int = 256
     frame_pooling: str = "mean"
     frame_head: bool = False
+    detail: bool = False
     sampling: Sampling = field(default_factory=lambda: Sampling(size_px=224, fragments_px=224))
 
     def __post_init__(self) -> None:
@@ -88,7 +90,7 @@ class UnifiedVQAFusionModel(QualityAnswer):
         config = config or VQAFusionConfig()
         width, sampling = config.feature_dim, config.sampling
         first, second = extractors or (
-            build_extractor(config.spatial_backbone_1, width),
+            build_extractor(config.spatial_backbone_1, width, 6 if config.detail else 3),
             build_extractor(config.spatial_backbone_2, width, 3 * sampling.burst),
         )
         branch = (
@@ -99,7 +101,8 @@ class UnifiedVQAFusionModel(QualityAnswer):
         map_shapes = first.map_shapes(sampling.fragments_px or sampling.size_px)
         super().__init__(_parts(config, first, second), map_shapes, second.map_dims)
         self.config = config
-        still = nn.Sequential(PixelFrontEnd(), ImageNetNormalise())
+        plain = nn.Sequential(PixelFrontEnd(), ImageNetNormalise())
+        still = DetailFrontEnd(PATCH_PX) if config.detail else plain
         self.spatial_encoder = ViewEncoder(still, first, branch)
         self.temporal_encoder = ViewEncoder(BurstFrontEnd(sampling.burst), second)
 

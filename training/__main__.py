@@ -1,4 +1,4 @@
-"""`python -m training <verb>`: make weld runs, train on them, judge the result."""
+"""`python -m training <verb>`: make weld runs or clips of known quality, train on them, judge the result."""
 
 from __future__ import annotations
 
@@ -6,15 +6,11 @@ import argparse
 import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
+from multimodal.quality_presets import QUALITY_PRESETS
 from multimodal.weld_classes import CLASS_NAMES
 from training.weld_runs import generate
-
-if TYPE_CHECKING:
-    from training.weld_training import (
-        Workplace,
-    )  # torch and scikit-learn take seconds to import: only where needed
+from training.workplace import Workplace
 
 BUILD = Path("build")
 
@@ -42,26 +38,48 @@ def _generate(arguments: argparse.Namespace) -> str:
     return str(generate(arguments.root, runs, arguments.seed, arguments.workers))
 
 
-def _add_train(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("preset", help="weld_small")
+def _add_clips(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("root", type=Path, help="folder for the clips; a second call goes on where one ended")
+    verb.add_argument("--contents", nargs="+", default=(), metavar="NAME", help="only these contents")
+    verb.add_argument("--levels", type=int, default=3, help="clips of each distortion a source (default 3)")
+    verb.add_argument("--mixed", type=int, default=7, help="clips with two at once a source (default 7)")
     verb.add_argument(
-        "--root", type=Path, help="weld runs to train on (default: simulated ones, made when needed)"
+        "--sources", type=Path, metavar="FOLDER", help="good films of yours beside the built-in"
+    )
+    verb.add_argument("--seed", type=int, default=0, help="the same seed distorts the same way (default 0)")
+    verb.add_argument("--workers", type=int, default=2, help="processes (default 2)")
+
+
+def _clips(arguments: argparse.Namespace) -> str:
+    """Distort good sources and score every clip with VMAF; the result is the root."""
+    from training.quality_clips import Amount, generate
+
+    amount = Amount(arguments.levels, arguments.mixed, tuple(arguments.contents))
+    return str(generate(arguments.root, arguments.seed, arguments.sources, amount, arguments.workers))
+
+
+def _add_train(verb: argparse.ArgumentParser) -> None:
+    verb.add_argument("preset", help="weld_small or video_quality_small")
+    verb.add_argument(
+        "--root", type=Path, help="recordings to train on (default: some of our own, made when needed)"
     )
     verb.add_argument(
-        "--work", type=Path, help="decoded runs and finished encoders; a second call goes on from here"
+        "--work", type=Path, help="decoded recordings, finished encoders; a second call goes on from here"
     )
     verb.add_argument("--weights", type=Path, default=Path("weights"), help="folder for weights and card")
 
 
 def _place(arguments: argparse.Namespace) -> Workplace:
-    from training.weld_training import Workplace
-
     work = arguments.work or BUILD / "training" / arguments.preset
     return Workplace(work, arguments.weights, arguments.root)
 
 
 def _train(arguments: argparse.Namespace) -> str:
     """Train a preset, evaluate it, write weights and card; the result is the weights' path."""
+    if _is_quality(arguments.preset):
+        from training.quality_training import train_quality
+
+        return str(train_quality(arguments.preset, _place(arguments)))
     from training.weld_training import train
 
     return str(train(arguments.preset, _place(arguments)))
@@ -69,11 +87,20 @@ def _train(arguments: argparse.Namespace) -> str:
 
 def _evaluate(arguments: argparse.Namespace) -> str:
     """Judge the weights in the weights folder again and rewrite their card; the result is its path."""
+    place = _place(arguments)
+    if _is_quality(arguments.preset):
+        from training.quality_card import write_quality_card
+        from training.quality_training import judge_preset
+
+        return str(write_quality_card(arguments.preset, judge_preset(arguments.preset, place), place.weights))
     from training.card import write_card
     from training.weld_training import judge
 
-    place = _place(arguments)
     return str(write_card(arguments.preset, judge(arguments.preset, place), place.weights))
+
+
+def _is_quality(preset: str) -> bool:
+    return preset in QUALITY_PRESETS
 
 
 # verb -> what --help says, its arguments, its function (returns the one line for stdout)
@@ -81,8 +108,9 @@ VERBS: dict[
     str, tuple[str, Callable[[argparse.ArgumentParser], None], Callable[[argparse.Namespace], str]]
 ] = {
     "generate": ("write simulated weld runs in the public data set's layout", _add_generate, _generate),
+    "clips": ("write clips of known quality: distorted here, scored with VMAF", _add_clips, _clips),
     "train": ("train a preset, write its weights and its model card", _add_train, _train),
-    "evaluate": ("judge the weights on held-out runs again", _add_train, _evaluate),
+    "evaluate": ("judge the weights on held-out recordings again", _add_train, _evaluate),
 }
 
 
@@ -95,7 +123,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     chosen = parser.parse_args(arguments)
     try:
         print(VERBS[chosen.verb][2](chosen))
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, ImportError, RuntimeError) as error:
         print(f"training {chosen.verb}: {error}", file=sys.stderr)
         return 1
     return 0

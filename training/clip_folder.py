@@ -23,17 +23,23 @@ from numpy.typing import NDArray
 ENDINGS = (".mp4", ".avi", ".mkv", ".mov", ".webm", ".m4v")
 SPLITS = ("train", "choose", "held_out")
 MANIFEST = "manifest.csv"
+LEARN = "train or choose"
 
 
 @dataclass(frozen=True)
 class Clip:
-    """One video and what is known of it; frame_scores: a .npy of one score per frame, where there is one."""
+    """One video and what is known of it.
+
+    source:       what it was made of: clips of one source differ in their damage alone
+    frame_scores: a .npy of one score per frame, where there is one
+    """
 
     path: Path
     content: str
     split: str
     score: float
     distortion: str = ""
+    source: str = ""
     frame_scores: Path | None = None
 
 
@@ -93,7 +99,12 @@ def find_clips(root: Path) -> list[Clip]:
         found = {tables[name]: split for name, split in layout.tables.items() if name in tables}
         if found:
             videos = _videos(root)
-            return [clip for table, split in found.items() for clip in _public(layout, table, split, videos)]
+            official = "held_out" in found.values()  # then nothing else may be held out
+            return [
+                clip
+                for table, split in found.items()
+                for clip in _public(layout, table, videos, split if split or not official else LEARN)
+            ]
     known = ", ".join([MANIFEST, *(next(iter(layout.tables)) for layout in LAYOUTS)])
     raise FileNotFoundError(f"{root}: expected one of the tables {known}, found none; check the folder")
 
@@ -135,12 +146,13 @@ def _own(root: Path) -> Iterator[Clip]:
             line["split"],
             _number(line["score"], root / MANIFEST, number),
             line.get("distortion", ""),
+            line.get("source", "") or line["content"],
             frames if frames.is_file() else None,
         )
 
 
-def _public(layout: Layout, table: Path, split: str, videos: Mapping[str, Path]) -> Iterator[Clip]:
-    """Each clip is a content of its own; without an official split, 80/10/10 by a hash of its name."""
+def _public(layout: Layout, table: Path, videos: Mapping[str, Path], split: str) -> Iterator[Clip]:
+    """Each clip is a content of its own; where the split is open, a hash of its name decides."""
     low, high = layout.scale
     for number, line in enumerate(_lines(table), 2):
         name = _column(line, layout.id_columns, table)
@@ -154,7 +166,13 @@ def _public(layout: Layout, table: Path, split: str, videos: Mapping[str, Path])
             raise ValueError(
                 f"{table.name}, line {number}: expected a score of {low:g}-{high:g}, got {score:g}"
             )
-        yield Clip(path, name, split or _split_by_name(name), 100 * (score - low) / (high - low))
+        yield Clip(
+            path,
+            name,
+            split if split in SPLITS else _split_by_name(name, split),
+            100 * (score - low) / (high - low),
+            source=table.stem,
+        )
 
 
 def _lines(path: Path) -> Iterator[dict[str, str]]:
@@ -194,6 +212,7 @@ def _video(name: str, videos: Mapping[str, Path]) -> Path | None:
     return next((path for known, path in videos.items() if known.startswith(f"{stem}_")), None)
 
 
-def _split_by_name(name: str) -> str:
+def _split_by_name(name: str, split: str) -> str:
+    """80 % to train, 10 % to choose by, and the rest held out unless the data set says what is."""
     share = zlib.crc32(name.encode()) / 2**32
-    return "train" if share < 0.8 else "choose" if share < 0.9 else "held_out"
+    return "train" if share < 0.8 else "choose" if share < 0.9 or split == LEARN else "held_out"

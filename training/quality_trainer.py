@@ -134,11 +134,13 @@ class QualityTrainer:
         choose: Samples,
         folder: Path | None = None,
         ask: Ask = ask_with_dict,
+        title: str = "quality",
     ) -> None:
         _require(len(train) >= 1, "expected clips to train on, got none")
         _require(len(choose) >= 2, f"expected at least 2 clips to choose by, got {len(choose)}")
         self.model, self.settings = model, settings
         self.train, self.choose, self.folder, self.ask = train, choose, folder, ask
+        self.title = title
         self.history: list[dict[str, Any]] = []
         self.best: dict[str, Any] = {"epoch": 0, "srcc": math.nan, "model": {}}
         self._objective = QualityObjective(settings.loss)
@@ -165,7 +167,7 @@ class QualityTrainer:
         with tqdm(
             total=self.settings.epochs * steps,
             initial=done * steps,
-            desc="quality",
+            desc=self.title,
             unit="step",
             mininterval=1,
         ) as bar:

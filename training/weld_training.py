@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-from dataclasses import dataclass
 from pathlib import Path
 
 import torch
@@ -19,26 +18,7 @@ from training.evaluate import Evaluation, evaluate
 from training.fusion_stage import TokenSet, encode, train_fusion
 from training.recipe import RECIPES, Recipe
 from training.weld_runs import generate
-
-
-@dataclass(frozen=True)
-class Workplace:
-    """Where a training reads and writes.
-
-    work:     simulated runs, decoded cache and finished encoders, kept so that an interrupted training goes
-    on
-    weights:  the folder for `<preset>.safetensors` and its card
-    recorded: real runs to train on instead of simulated ones
-    """
-
-    work: Path
-    weights: Path
-    recorded: Path | None = None
-
-    @property
-    def root(self) -> Path:
-        """The folder of weld runs."""
-        return self.recorded or self.work / "runs"
+from training.workplace import Workplace
 
 
 def recipe_of(preset: str) -> Recipe:
@@ -48,12 +28,17 @@ def recipe_of(preset: str) -> Recipe:
     return RECIPES[preset]
 
 
+def root_of(place: Workplace) -> Path:
+    """The folder of weld runs."""
+    return place.recorded or place.work / "runs"
+
+
 def weld_dataset(preset: str, place: Workplace) -> WeldDataset:
     """Decoded runs; simulated ones are written first unless their manifest, which comes last, is there."""
     recipe = recipe_of(preset)
-    if place.recorded is None and not (place.root / "manifest.csv").exists():
-        generate(place.root, recipe.runs_per_class, recipe.data_seed)
-    return load_dataset(place.root, PRESETS[preset], place.work / "decoded")
+    if place.recorded is None and not (root_of(place) / "manifest.csv").exists():
+        generate(root_of(place), recipe.runs_per_class, recipe.data_seed)
+    return load_dataset(root_of(place), PRESETS[preset], place.work / "decoded")
 
 
 def train(preset: str, place: Workplace) -> Path:
@@ -66,7 +51,8 @@ def train(preset: str, place: Workplace) -> Path:
     torch.manual_seed(recipe.seed)
     model = build(sizes)
     jobs = [
-        Job(preset, name, place.root, place.work / "decoded", folder, recipe, splits) for name in MODALITIES
+        Job(preset, name, root_of(place), place.work / "decoded", folder, recipe, splits)
+        for name in MODALITIES
     ]
     train_encoders(jobs, model, workers=len(os.sched_getaffinity(0)))
     views = recipe.fusion.views

@@ -4,6 +4,6 @@ They stand in for data sets with human scores, which no package carries: the lab
 full-reference metric, so they say how much of *this* source was lost, not how people like it.
 """
 
-from training.quality_clips.writing import generate
+from training.quality_clips.writing import Amount, generate
 
-__all__ = ["generate"]
+__all__ = ["Amount", "generate"]

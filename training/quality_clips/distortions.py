@@ -96,7 +96,8 @@ PICTURE: Mapping[str, Alter] = {
 }
 CODECS: Mapping[str, Callable[[float], Coding]] = {"H.264": h264, "MPEG-4": mpeg4, "VP9": vp9}
 KINDS = (*CODECS, *PICTURE)
-PRISTINE, MIXED = "pristine", "mixed"
+PRISTINE, MIXED = "pristine", " + "
+IN_TIME = ("dropped frames", "flicker")  # no single frame shows them
 
 
 @dataclass(frozen=True)
@@ -139,5 +140,6 @@ def treatments(rng: np.random.Generator, levels: int, mixed: int) -> list[Treatm
     for _ in range(mixed):
         picture, codec = rng.choice(list(PICTURE)), str(rng.choice(list(CODECS)))
         strength, second = rng.random(2) * 0.85
-        chosen.append(Treatment(MIXED, float(strength), {str(picture): float(second)}, codec))
+        name = f"{picture}{MIXED}{codec}"
+        chosen.append(Treatment(name, float(strength), {str(picture): float(second)}, codec))
     return chosen

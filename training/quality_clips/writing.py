@@ -1,6 +1,6 @@
 """Write a labelled set: every source under every treatment, each file scored against its source.
 
-<root>/manifest.csv     one row per clip: file, content, split, origin, distortion, strength, score
+<root>/manifest.csv     one row per clip, see COLUMNS
 <root>/clips/*.mp4|avi|webm
 <root>/frames/*.npy     VMAF of every frame, (frames,) float32
 """
@@ -28,9 +28,27 @@ from training.quality_clips.sources import Source, own, packaged, split_of
 from training.quality_clips.vmaf import ffmpeg, score
 
 RATE = Fraction(25)
-COLUMNS = ("file", "content", "split", "origin", "distortion", "strength", "score")
+COLUMNS = ("file", "content", "source", "split", "origin", "distortion", "strength", "score")
 LOSSLESS = Coding("ffv1", "matroska", {})
-LEVELS, MIXED = 3, 7  # clips of each distortion, and mixtures, per source
+
+
+@dataclass(frozen=True)
+class Amount:
+    """How much is made of each source.
+
+    levels: clips of each distortion, over its strengths; mixed: clips with two of them; only: contents to
+    restrict the set to, none for all
+    """
+
+    levels: int = 3
+    mixed: int = 7
+    only: tuple[str, ...] = ()
+
+    def __post_init__(self) -> None:
+        if self.levels < 0 or self.mixed < 0:
+            raise ValueError(
+                f"clips: expected at least 0 of each, got {self.levels} levels, {self.mixed} mixed"
+            )
 
 
 @dataclass(frozen=True)
@@ -40,8 +58,7 @@ class Job:
     source: Source
     root: Path
     seed: int
-    levels: int
-    mixed: int
+    amount: Amount
 
 
 def write_film(path: Path, film: Film, coding: Coding) -> Path:
@@ -69,7 +86,7 @@ def treat(job: Job) -> list[dict[str, str]]:
     rows = []
     with tempfile.TemporaryDirectory(prefix="source-") as folder:
         reference = write_film(Path(folder) / "reference.mkv", film, LOSSLESS)
-        for number, treatment in enumerate(treatments(rng, job.levels, job.mixed)):
+        for number, treatment in enumerate(treatments(rng, job.amount.levels, job.amount.mixed)):
             rows.append(_treat_one(job, film, reference, treatment, number, rng))
     return rows
 
@@ -86,6 +103,7 @@ def _treat_one(
     values = (
         f"clips/{path.name}",
         source.content,
+        source.name,
         split_of(source.content),
         source.origin,
         treatment.kind,
@@ -99,21 +117,25 @@ def generate(
     root: Path,
     seed: int = 0,
     sources: Path | None = None,
-    levels: int = LEVELS,
-    mixed: int = MIXED,
-    only: Sequence[str] = (),
+    amount: Amount | None = None,
     workers: int = 2,
 ) -> Path:
     """Write the set under `root`, the manifest last; returns `root`. A second call goes on where one ended.
 
-    sources: a folder of good films, beside the built-in sources; only: contents to restrict it to
+    sources: a folder of good films, beside the built-in sources
     raises: ValueError for an unknown content, FileNotFoundError and ImportError with what is missing
     """
     ffmpeg()  # before an hour of encoding
     chosen = packaged() + (own(sources) if sources else [])
-    if unknown := set(only) - {source.content for source in chosen}:
-        raise ValueError(f"contents: expected some of the sources', got {', '.join(sorted(unknown))}")
-    jobs = [Job(source, root, seed, levels, mixed) for source in chosen if not only or source.content in only]
+    amount = amount or Amount()
+    known = sorted({source.content for source in chosen})
+    if unknown := sorted(set(amount.only) - set(known)):
+        raise ValueError(f"contents: expected some of {', '.join(known)}, got {', '.join(unknown)}")
+    jobs = [
+        Job(source, root, seed, amount)
+        for source in chosen
+        if not amount.only or source.content in amount.only
+    ]
     for folder in ("clips", "frames", "rows"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     waiting = [job for job in jobs if not _rows_file(job).is_file()]

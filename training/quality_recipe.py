@@ -1,0 +1,71 @@
+"""How a video quality preset is trained: frozen tables of numbers, each with its reason.
+
+Two stages. First the encoder of each view learns alone, in a process of its own, to score single moments.
+Then their wires are computed once, and a head for every fusion of the table learns on those.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+
+from multimodal.quality_losses import LossWeights
+from training.quality_trainer import QualityTraining
+from training.recipe import Schedule
+
+
+@dataclass(frozen=True)
+class ViewRecipe(Schedule):
+    """Stage one: one encoder and a score per moment.
+
+    batch:    clips of a step, in groups of `group` from one source: their order is that of the damage alone
+    moments:  of each clip, chosen anew in every step: neighbouring moments teach the same twice
+    ranking:  weight of the order of clips within a group, beside the distance of every moment's score
+    skip:     distortions that this view cannot see, parts of their names; such clips would teach it noise
+    """
+
+    epochs: int = 24
+    batch: int = 32
+    peak_learning_rate: float = 3e-3
+    weight_decay: float = 0.05
+    group: int = 8
+    moments: int = 2
+    ranking: float = 0.5
+    skip: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True)
+class QualityRecipe:
+    """Everything that decides what weights come out, apart from the preset and the clips.
+
+    views: augmented copies of every training clip whose wires are cached, beside the clip itself
+    """
+
+    spatial: ViewRecipe
+    temporal: ViewRecipe
+    fusion: QualityTraining
+    views: int = 3
+    seed: int = 42
+
+
+SMALL_FUSION = QualityTraining(
+    epochs=25,
+    batch=64,
+    learning_rate=1e-3,
+    weight_decay=0.05,
+    warm_up=2,
+    seed=42,
+    loss=LossWeights(criterion="huber", frames=0.0, ranking=0.5, attention=0.0, sparsity=0.0),
+)
+QUALITY_RECIPES = {
+    "video_quality_small": QualityRecipe(
+        spatial=ViewRecipe(skip=("dropped frames", "flicker")),
+        temporal=ViewRecipe(moments=4),
+        fusion=SMALL_FUSION,
+    ),
+    "video_quality_tiny": QualityRecipe(
+        spatial=ViewRecipe(epochs=1, batch=8, group=2, skip=("dropped frames", "flicker")),
+        temporal=ViewRecipe(epochs=1, batch=8, group=2, moments=8),
+        fusion=replace(SMALL_FUSION, epochs=2, batch=8, warm_up=0),
+        views=1,
+    ),
+}

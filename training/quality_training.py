@@ -1,0 +1,150 @@
+"""A whole training of video quality: clips, encoders, every fusion, judgement, weights and card."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from multimodal.quality_build import QualityModel, build_quality, save_quality_weights
+from multimodal.quality_presets import QUALITY_PRESETS, VideoQualityPreset
+from training.brisque_scores import brisque_scores
+from training.clip_dataset import ClipDataset, load_clips
+from training.quality_card import write_quality_card
+from training.quality_clips import generate
+from training.quality_evaluate import QualityEvaluation, answers, evaluate_models
+from training.quality_fusions import ask_with_wires, beside, encode_splits, freeze_trunk, train_fusions
+from training.quality_metrics import QualityReport, judge_quality
+from training.quality_recipe import QUALITY_RECIPES, QualityRecipe
+from training.quality_samples import TensorSamples
+from training.quality_trainer import QualityTrainer
+from training.quality_views import VIEWS, ViewJob, steps_of, train_views
+from training.workplace import Workplace
+
+# What a fusion is not shown, by the wires that are zeros then.
+ABLATIONS: Mapping[str, tuple[str, ...]] = {
+    "without the spatial view": ("spatial_tokens", "spatial_maps"),
+    "without the temporal view": ("temporal_tokens", "temporal_levels"),
+}
+
+
+def quality_recipe_of(preset: str) -> QualityRecipe:
+    """The recipe of a preset; raises ValueError for one that is not trained here."""
+    if preset not in QUALITY_RECIPES:
+        raise ValueError(f"preset: expected one with a recipe ({', '.join(QUALITY_RECIPES)}), got {preset!r}")
+    return QUALITY_RECIPES[preset]
+
+
+def clip_dataset(preset: str, place: Workplace) -> ClipDataset:
+    """Decoded clips; our own are written first unless their manifest, which comes last, is there."""
+    root = place.recorded or place.work / "clips"
+    if place.recorded is None and not (root / "manifest.csv").exists():
+        generate(root)
+    return load_clips(root, QUALITY_PRESETS[preset], place.work / "decoded")
+
+
+def train_quality(preset: str, place: Workplace) -> Path:
+    """Train encoders and every fusion, judge on held-out contents, write weights and card."""
+    recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
+    dataset = clip_dataset(preset, place)
+    trunk = train_trunk(preset, place, dataset, recipe)
+    encoded = encode_splits(trunk, dataset, sizes, recipe)
+    models = train_fusions(trunk, sizes, recipe, encoded)
+    weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
+    write_quality_card(preset, judge_preset(preset, place), place.weights)
+    return weights
+
+
+def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: QualityRecipe) -> QualityModel:
+    """A model of the preset whose encoders have learnt and whose scores are in the units of the labels."""
+    folder = place.work / "views"
+    folder.mkdir(parents=True, exist_ok=True)
+    root = place.recorded or place.work / "clips"
+    jobs = [
+        ViewJob(
+            preset,
+            view,
+            root,
+            place.work / "decoded",
+            folder,
+            recipe,
+            steps_of(dataset, getattr(recipe, view)),
+        )
+        for view in VIEWS
+    ]
+    states = train_views(jobs, workers=len(os.sched_getaffinity(0)))
+    torch.manual_seed(recipe.seed)
+    trunk = build_quality(QUALITY_PRESETS[preset])
+    for view, state in states.items():
+        getattr(trunk, f"{view}_encoder").load_state_dict(state)
+    trunk.scale.fit(torch.from_numpy(dataset.scores[np.array(dataset.splits["train"])]))
+    return trunk.eval()
+
+
+def judge_preset(preset: str, place: Workplace) -> QualityEvaluation:
+    """Evaluate the weights as they lie on disk, in half precision, on the held-out contents."""
+    from multimodal.quality_build import trained_fusions
+
+    recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
+    path = place.weights / f"{preset}.safetensors"
+    models = {name: build_quality(sizes, path, name) for name in trained_fusions(path)}
+    dataset = clip_dataset(preset, place)
+    encoded = encode_splits(models[sizes.default_fusion], dataset, sizes, recipe)
+    held = [dataset.clips[row].path for row in dataset.splits["held_out"]]
+    return evaluate_models(
+        models,
+        encoded,
+        dataset,
+        sizes.default_fusion,
+        _peer(held, place.work / "brisque.npy"),
+        ablate(models[sizes.default_fusion], sizes, recipe, encoded),
+    )
+
+
+def ablate(
+    trunk: QualityModel,
+    preset: VideoQualityPreset,
+    recipe: QualityRecipe,
+    encoded: Mapping[str, TensorSamples],
+) -> dict[str, QualityReport]:
+    """The served fusion trained again on less: what was left out -> agreement on the held-out clips."""
+    found = {}
+    for name, hidden in ABLATIONS.items():
+        seen = {split: _without(samples, hidden) for split, samples in encoded.items()}
+        found[name] = _retrained(beside(trunk, preset, preset.default_fusion), recipe, seen, name)
+    model = beside(trunk, preset, preset.default_fusion)
+    model.frame_attention = None
+    found["all moments count alike"] = _retrained(model, recipe, encoded, "all moments count alike")
+    return found
+
+
+def _retrained(
+    model: QualityModel, recipe: QualityRecipe, encoded: Mapping[str, TensorSamples], title: str
+) -> QualityReport:
+    freeze_trunk(model, frame_head_too=True)
+    settings = replace(recipe.fusion, loss=replace(recipe.fusion.loss, frames=0.0))
+    QualityTrainer(
+        model, settings, encoded["train"], encoded["choose"], ask=ask_with_wires, title=title
+    ).run()
+    held = encoded["held_out"]
+    return judge_quality(answers(model, held)[0].numpy(), held.targets.numpy())
+
+
+def _without(samples: TensorSamples, hidden: tuple[str, ...]) -> TensorSamples:
+    inputs = {
+        name: torch.zeros_like(wire) if name in hidden else wire for name, wire in samples.inputs.items()
+    }
+    return replace(samples, inputs=inputs)
+
+
+def _peer(paths: list[Path], cache: Path) -> np.ndarray:
+    """BRISQUE of the clips, kept beside them: it takes minutes and never changes."""
+    if cache.is_file() and len(known := np.load(cache)) == len(paths):
+        return known
+    rated = brisque_scores(paths)
+    np.save(cache, rated)
+    return rated

@@ -1,0 +1,175 @@
+"""Stage one of video quality: the encoder of each view learns alone to score single moments."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from safetensors.torch import load_file
+from torch import Tensor, nn
+
+from multimodal.quality_build import build_quality
+from multimodal.quality_losses import ranking_loss
+from multimodal.quality_presets import QUALITY_PRESETS
+from multimodal.quality_views import ViewEncoder
+from training.clip_augmentation import ClipAugmentation
+from training.clip_dataset import ClipDataset, load_clips
+from training.optimise import Optimiser
+from training.quality_metrics import is_better, srcc
+from training.quality_recipe import QualityRecipe, ViewRecipe
+from training.side_by_side import News, leave, train_side_by_side
+
+VIEWS = {"spatial": "video_fragments", "temporal": "video_frames"}
+
+
+@dataclass(frozen=True)
+class ViewJob:
+    """Everything a worker needs to train one encoder; small enough to send to another process."""
+
+    preset: str
+    view: str
+    root: Path
+    cache: Path
+    folder: Path
+    recipe: QualityRecipe
+    steps: int
+
+    @property
+    def name(self) -> str:
+        """Of its bar."""
+        return f"{self.view} view"
+
+    @property
+    def schedule(self) -> ViewRecipe:
+        """The numbers of this encoder's training."""
+        part: ViewRecipe = getattr(self.recipe, self.view)
+        return part
+
+    @property
+    def result(self) -> Path:
+        """Where the finished encoder is written."""
+        return self.folder / f"{self.view}.safetensors"
+
+
+class ViewAlone(nn.Module):
+    """The encoder of a view with a score per moment, in deviations of the training scores."""
+
+    def __init__(self, encoder: ViewEncoder, width: int) -> None:
+        super().__init__()
+        self.encoder = encoder
+        self.score = nn.Sequential(nn.LayerNorm(width), nn.Linear(width, 1))
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, moments * burst, height, width, 3) uint8 -> (batch, moments)."""
+        return self.score(self.encoder(pixels).tokens).squeeze(-1)
+
+
+def visible(dataset: ClipDataset, rows: list[int], skip: tuple[str, ...]) -> list[int]:
+    """The rows whose distortion has none of the names in it."""
+    return [row for row in rows if not any(name in dataset.clips[row].distortion for name in skip)]
+
+
+def steps_of(dataset: ClipDataset, recipe: ViewRecipe) -> int:
+    """Optimiser steps of a whole training; as many groups in every epoch, whatever their order."""
+    rows = visible(dataset, dataset.splits["train"], recipe.skip)
+    groups = len(grouped(dataset, rows, recipe.group, np.random.default_rng(0)))
+    return recipe.epochs * (groups // (recipe.batch // recipe.group))
+
+
+def grouped(
+    dataset: ClipDataset, rows: list[int], size: int, generator: np.random.Generator
+) -> list[list[int]]:
+    """Groups of `size` rows of one source, in random order; what is left over waits for the next epoch."""
+    of_source: dict[str, list[int]] = {}
+    for row in generator.permutation(rows).tolist():
+        of_source.setdefault(dataset.clips[row].source, []).append(row)
+    groups = [
+        members[start : start + size]
+        for members in of_source.values()
+        for start in range(0, len(members) - size + 1, size)
+    ]
+    return [groups[index] for index in generator.permutation(len(groups))]
+
+
+def _train(job: ViewJob, news: News) -> float:
+    """Train one encoder, write its state, return its SRCC on the clips that choose the epoch."""
+    torch.set_num_threads(1)  # two threads in one process spend their time waiting for each other
+    torch.set_flush_denormal(True)
+    torch.manual_seed(job.recipe.seed)
+    generator = np.random.default_rng([job.recipe.seed, list(VIEWS).index(job.view)])
+    recipe, preset = job.schedule, QUALITY_PRESETS[job.preset]
+    dataset = load_clips(job.root, preset, job.cache, workers=1)
+    rows = {name: visible(dataset, dataset.splits[name], recipe.skip) for name in ("train", "choose")}
+    model = build_quality(preset)
+    alone = ViewAlone(getattr(model, f"{job.view}_encoder"), preset.feature_width)
+    targets = standardised(dataset, dataset.splits["train"])
+    optimiser = Optimiser(alone, recipe, job.steps)
+    augment = ClipAugmentation(preset.sampling, generator)
+    best = float("nan")
+    state: dict[str, Tensor] = {}
+    for epoch in range(recipe.epochs):
+        alone.train()
+        groups = grouped(dataset, rows["train"], recipe.group, generator)
+        _epoch(_Step(job.view, alone, dataset, targets, optimiser, augment), groups, recipe, news)
+        reached = _judge(alone, dataset, rows["choose"], job.view)
+        news.put((job.name, 0, f"epoch {epoch + 1} SRCC {reached:.3f}"))
+        if is_better(reached, best) or not state:
+            best = reached
+            state = {name: value.clone() for name, value in alone.encoder.state_dict().items()}
+    leave(state, job.result)
+    return best
+
+
+def standardised(dataset: ClipDataset, rows: list[int]) -> NDArray[np.float32]:
+    """Scores of all moments, (clips, 8), in deviations of the scores of the given clips."""
+    known = dataset.scores[rows]
+    return ((dataset.frame_scores - known.mean()) / known.std()).astype(np.float32)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """What every step of an epoch needs."""
+
+    view: str
+    alone: ViewAlone
+    dataset: ClipDataset
+    targets: NDArray[np.float32]
+    optimiser: Optimiser
+    augment: ClipAugmentation
+
+    def __call__(self, rows: list[int], recipe: ViewRecipe) -> None:
+        pixels = np.asarray(self.dataset.arrays[VIEWS[self.view]][np.array(rows)])
+        chosen, pixels = self.augment.moments(pixels, recipe.moments)
+        scores = self.alone(torch.from_numpy(self.augment(self.view, pixels)))
+        wanted = torch.from_numpy(np.take_along_axis(self.targets[np.array(rows)], chosen, axis=1))
+        loss = nn.functional.smooth_l1_loss(scores, wanted)
+        for part in torch.arange(len(rows)).split(recipe.group):
+            share = recipe.ranking * recipe.group / len(rows)
+            loss = loss + share * ranking_loss(scores[part].mean(1), wanted[part].mean(1), margin=0.1)
+        self.optimiser.step(loss)
+
+
+def _epoch(step: _Step, groups: list[list[int]], recipe: ViewRecipe, news: News) -> None:
+    together = recipe.batch // recipe.group
+    for start in range(0, len(groups) - together + 1, together):
+        step([row for group in groups[start : start + together] for row in group], recipe)
+        news.put((f"{step.view} view", 1, ""))
+
+
+def _judge(alone: ViewAlone, dataset: ClipDataset, rows: list[int], view: str) -> float:
+    """SRCC of the mean over moments, against the mean of their own scores."""
+    alone.eval()
+    found = []
+    with torch.no_grad():
+        for part in np.array_split(np.array(rows), max(1, len(rows) // 32)):
+            found.append(alone(dataset.views(part)[VIEWS[view]]).mean(dim=1))
+    return srcc(torch.cat(found).numpy(), dataset.frame_scores[np.array(rows)].mean(axis=1))
+
+
+def train_views(jobs: list[ViewJob], workers: int = 2) -> dict[str, dict[str, Tensor]]:
+    """Train the encoders that are not there yet; returns view -> state of its encoder, for all of them."""
+    train_side_by_side(_train, jobs, workers)
+    return {job.view: load_file(job.result) for job in jobs}
