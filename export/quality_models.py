@@ -10,8 +10,9 @@ from typing import TYPE_CHECKING
 from multimodal.quality_presets import QUALITY_PRESETS
 
 if TYPE_CHECKING:
-    from multimodal.quality_build import QualityModel
     from torch import nn
+
+    from multimodal.quality_build import QualityModel
 
 TRAINED = ("video_quality_small",)
 
