@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import math
 from pathlib import Path
+from typing import Any
 
 from training.quality_evaluate import Group, QualityEvaluation
 from training.quality_metrics import QualityReport
@@ -71,11 +73,16 @@ The served fusion trained again without a part of what it sees:
 def _overall(name: str, one: QualityReport, is_score: bool = True) -> str:
     rmse = f"{one.rmse:.1f}" if is_score else "-"
     mapped = f"{one.mapped_plcc:.3f}, {one.mapped_rmse:.1f}"
-    return f"| {name} | {one.srcc:.3f} | {one.plcc:.3f} | {one.krcc:.3f} | {rmse} | {mapped} |"
+    return f"| {name} | {_known(one.srcc)} | {_known(one.plcc)} | {_known(one.krcc)} | {rmse} | {mapped} |"
 
 
 def _group(one: Group) -> str:
-    return f"| {one.name} | {one.clips} | {one.srcc:.3f} | {one.rmse:.1f} | {one.peer_srcc:.3f} |"
+    return f"| {one.name} | {one.clips} | {_known(one.srcc)} | {one.rmse:.1f} | {_known(one.peer_srcc)} |"
+
+
+def _known(figure: float) -> str:
+    """A figure, or a dash where it does not exist: constant scores, or a peer that is not installed."""
+    return f"{figure:.3f}" if math.isfinite(figure) else "-"
 
 
 def render(preset: str, evaluation: QualityEvaluation, weight_bytes: int) -> str:
@@ -116,7 +123,7 @@ def write_quality_card(preset: str, evaluation: QualityEvaluation, folder: Path)
     card = folder / f"{preset}.md"
     draw_scatter(evaluation, folder / f"{preset}_scatter.png")
     card.write_text(render(preset, evaluation, weights.stat().st_size), encoding="utf-8")
-    figures = {
+    figures: dict[str, Any] = {
         "fusion": evaluation.fusion,
         "held_out": evaluation.report.as_dict(),
         "fusions": {name: report.as_dict() for name, report in evaluation.fusions.items()},
@@ -125,5 +132,14 @@ def write_quality_card(preset: str, evaluation: QualityEvaluation, folder: Path)
         "ablations": {name: report.as_dict() for name, report in evaluation.ablations.items()},
         "moments_srcc": evaluation.moments[0],
     }
-    (folder / f"{preset}.json").write_text(json.dumps(figures, indent=1) + "\n", encoding="utf-8")
+    (folder / f"{preset}.json").write_text(
+        json.dumps(_plain(figures), indent=1, allow_nan=False) + "\n", encoding="utf-8"
+    )
     return card
+
+
+def _plain(value: Any) -> Any:
+    """The same without NaN, which JSON lacks: null says as much."""
+    if isinstance(value, dict):
+        return {name: _plain(one) for name, one in value.items()}
+    return None if isinstance(value, float) and not math.isfinite(value) else value

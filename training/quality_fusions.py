@@ -65,17 +65,23 @@ def joined(samples: Sequence[TensorSamples]) -> TensorSamples:
     )
 
 
-def encode_splits(
+def encode(model: QualityModel, dataset: ClipDataset, splits: Sequence[str]) -> dict[str, TensorSamples]:
+    """Wires of the clips of some splits."""
+    rows = {name: dataset.splits[name] for name in splits}
+    with tqdm(total=sum(map(len, rows.values())), desc="encode", unit="clip") as bar:
+        return {name: wires_of(model, dataset, chosen, bar, None) for name, chosen in rows.items()}
+
+
+def encode_to_learn(
     model: QualityModel, dataset: ClipDataset, preset: VideoQualityPreset, recipe: QualityRecipe
-) -> dict[str, TensorSamples]:
-    """Wires of all three splits; of the training clips `views` times more, each time shown otherwise."""
-    splits, views = dataset.splits, recipe.views
+) -> TensorSamples:
+    """Wires of the training clips as they are, and `views` times more, each time shown otherwise."""
+    rows = dataset.splits["train"]
     augment = ClipAugmentation(preset.sampling, np.random.default_rng([recipe.seed, 2]))
-    total = sum(map(len, splits.values())) + views * len(splits["train"])
-    with tqdm(total=total, desc="encode", unit="clip") as bar:
-        encoded = {name: wires_of(model, dataset, rows, bar, None) for name, rows in splits.items()}
-        more = [wires_of(model, dataset, splits["train"], bar, augment) for _ in range(views)]
-    return encoded | {"train": joined([encoded["train"], *more])}
+    with tqdm(total=len(rows) * (1 + recipe.views), desc="encode to learn", unit="clip") as bar:
+        shown = [wires_of(model, dataset, rows, bar, None)]
+        shown += [wires_of(model, dataset, rows, bar, augment) for _ in range(recipe.views)]
+    return joined(shown)
 
 
 def train_fusions(

@@ -43,12 +43,12 @@ class QualityRecipe:
     spatial: ViewRecipe
     temporal: ViewRecipe
     fusion: QualityTraining
-    views: int = 3
+    views: int = 2
     seed: int = 42
 
 
 SMALL_FUSION = QualityTraining(
-    epochs=25,
+    epochs=20,
     batch=64,
     learning_rate=1e-3,
     weight_decay=0.05,

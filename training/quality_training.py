@@ -10,14 +10,21 @@ from pathlib import Path
 import numpy as np
 import torch
 
-from multimodal.quality_build import QualityModel, build_quality, save_quality_weights
+from multimodal.quality_build import QualityModel, build_quality, save_quality_weights, trained_fusions
 from multimodal.quality_presets import QUALITY_PRESETS, VideoQualityPreset
 from training.brisque_scores import brisque_scores
 from training.clip_dataset import ClipDataset, load_clips
 from training.quality_card import write_quality_card
 from training.quality_clips import generate
 from training.quality_evaluate import QualityEvaluation, answers, evaluate_models
-from training.quality_fusions import ask_with_wires, beside, encode_splits, freeze_trunk, train_fusions
+from training.quality_fusions import (
+    ask_with_wires,
+    beside,
+    encode,
+    encode_to_learn,
+    freeze_trunk,
+    train_fusions,
+)
 from training.quality_metrics import QualityReport, judge_quality
 from training.quality_recipe import QUALITY_RECIPES, QualityRecipe
 from training.quality_samples import TensorSamples
@@ -52,10 +59,11 @@ def train_quality(preset: str, place: Workplace) -> Path:
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     dataset = clip_dataset(preset, place)
     trunk = train_trunk(preset, place, dataset, recipe)
-    encoded = encode_splits(trunk, dataset, sizes, recipe)
+    encoded = encode(trunk, dataset, ("choose", "held_out"))
+    encoded["train"] = encode_to_learn(trunk, dataset, sizes, recipe)
     models = train_fusions(trunk, sizes, recipe, encoded)
     weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
-    write_quality_card(preset, judge_preset(preset, place), place.weights)
+    write_quality_card(preset, judge_preset(preset, place, encoded["train"]), place.weights)
     return weights
 
 
@@ -85,15 +93,18 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
     return trunk.eval()
 
 
-def judge_preset(preset: str, place: Workplace) -> QualityEvaluation:
-    """Evaluate the weights as they lie on disk, in half precision, on the held-out contents."""
-    from multimodal.quality_build import trained_fusions
+def judge_preset(preset: str, place: Workplace, learned: TensorSamples | None = None) -> QualityEvaluation:
+    """Evaluate the weights as they lie on disk, in half precision, on the held-out contents.
 
+    learned: wires of the training clips for the ablations, encoded again where they are not at hand
+    """
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     path = place.weights / f"{preset}.safetensors"
     models = {name: build_quality(sizes, path, name) for name in trained_fusions(path)}
     dataset = clip_dataset(preset, place)
-    encoded = encode_splits(models[sizes.default_fusion], dataset, sizes, recipe)
+    served = models[sizes.default_fusion]
+    encoded = encode(served, dataset, ("choose", "held_out"))
+    encoded["train"] = learned or encode_to_learn(served, dataset, sizes, recipe)
     held = [dataset.clips[row].path for row in dataset.splits["held_out"]]
     return evaluate_models(
         models,
@@ -101,7 +112,7 @@ def judge_preset(preset: str, place: Workplace) -> QualityEvaluation:
         dataset,
         sizes.default_fusion,
         _peer(held, place.work / "brisque.npy"),
-        ablate(models[sizes.default_fusion], sizes, recipe, encoded),
+        ablate(served, sizes, recipe, encoded),
     )
 
 
@@ -142,9 +153,12 @@ def _without(samples: TensorSamples, hidden: tuple[str, ...]) -> TensorSamples:
 
 
 def _peer(paths: list[Path], cache: Path) -> np.ndarray:
-    """BRISQUE of the clips, kept beside them: it takes minutes and never changes."""
+    """BRISQUE of the clips, kept beside them: it takes minutes and never changes. NaN without its package."""
     if cache.is_file() and len(known := np.load(cache)) == len(paths):
         return known
-    rated = brisque_scores(paths)
+    try:
+        rated = brisque_scores(paths)
+    except ImportError:  # a training must not end without its card for want of a peer
+        return np.full(len(paths), np.nan)
     np.save(cache, rated)
     return rated
