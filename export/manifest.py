@@ -47,8 +47,11 @@ class Recipe:
 
     @property
     def digest(self) -> str:
-        """sha256 over all fields, 64 hex digits."""
-        text = json.dumps(vars(self) | {"versions": dict(self.versions)}, sort_keys=True)
+        """sha256 over all fields that say something, 64 hex digits: engines from before there was a choice of
+        fusions keep theirs.
+        """
+        said = {name: value for name, value in vars(self).items() if value != ""}
+        text = json.dumps(said | {"versions": dict(self.versions)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
 
 

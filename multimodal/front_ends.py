@@ -9,6 +9,7 @@ from torch import Tensor, nn
 
 from multimodal.presets import KALDI_HOP, KALDI_WINDOW, Audio
 
+SMALLEST_CHANGE = 0.25  # levels: rounding of a frame that was coded twice
 BLUR_PX, BLUR_SIGMA_PX = 7, 7 / 6  # of BRISQUE's local mean
 SMALLEST_CONTRAST = 0.01  # square of a tenth of a level
 REST_SCALE = 8.0  # levels: about the deviation of the rest in photographs
@@ -74,6 +75,28 @@ class BurstFrontEnd(nn.Module):
             return self.normalise(first).flatten(2, 3)
         changes = (bursts[:, :, 1:] - first) * DIFFERENCE_GAIN
         return torch.cat([self.normalise(first), changes], dim=2).flatten(2, 3)
+
+
+class ChangeFrontEnd(nn.Module):
+    """Bursts of frames to what changes in them alone: signed, and the logarithm of how much.
+
+    Without the picture itself a network cannot learn by heart which contents came with which score: it sees
+    stalls (nothing changes), flicker (all of it changes alike) and how fast things move.
+    """
+
+    def __init__(self, burst: int) -> None:
+        super().__init__()
+        if burst < 2:
+            raise ValueError(f"burst: expected at least two frames, got {burst}; one alone does not change")
+        self.burst = burst
+        self.pixels = PixelFrontEnd()
+
+    def forward(self, pixels: Tensor) -> Tensor:
+        """(batch, moments * burst, height, width, 3) uint8 -> (batch, moments, 6 (burst - 1), h, w)."""
+        bursts = self.pixels(pixels).unflatten(1, (-1, self.burst))  # (batch, moments, burst, 3, h, w)
+        changes = bursts[:, :, 1:] - bursts[:, :, :1]
+        amount = (changes.abs() * 255.0 + SMALLEST_CHANGE).log()
+        return torch.cat([changes * DIFFERENCE_GAIN, amount], dim=2).flatten(2, 3)
 
 
 class DetailFrontEnd(nn.Module):

@@ -64,7 +64,7 @@ class VideoQualityPreset:
     family:   "unified" (two extractors, one per view) or "optimised" (one trunk for both views)
     spatial, temporal: names in the tables of extractors; an optimised model has only the first
     feature_width: of the tokens of both views
-    detail:        whether the spatial view has the planes of `DetailFrontEnd` beside its colours
+    detail:        whether the views show damage more than content (`DetailFrontEnd`, `ChangeFrontEnd`)
     """
 
     name: str

@@ -11,7 +11,13 @@ from torch import Tensor, nn
 from multimodal.attention import MultiHeadAttention
 from multimodal.clip_features import ClipWidths
 from multimodal.encoders.feature_extractor import FeatureExtractor, unknown_name
-from multimodal.front_ends import BurstFrontEnd, DetailFrontEnd, ImageNetNormalise, PixelFrontEnd
+from multimodal.front_ends import (
+    BurstFrontEnd,
+    ChangeFrontEnd,
+    DetailFrontEnd,
+    ImageNetNormalise,
+    PixelFrontEnd,
+)
 from multimodal.fusions import QUALITY_FUSIONS
 from multimodal.fusions.perceptron import perceptron
 from multimodal.quality_extractors import build_extractor
@@ -38,7 +44,8 @@ class VQAFusionConfig:
     temporal_feature_dim: width of the features that "slowfast" takes from elsewhere
     frame_pooling:        how much each moment counts: all alike, or as attention to the second view says
     frame_head:           score single moments too
-    detail:               whether the first view has the planes of `DetailFrontEnd` beside its colours
+    detail:               whether the views show damage more than content: `DetailFrontEnd` for the first,
+                          `ChangeFrontEnd` for the second
     sampling:             size of the pictures and frames per burst of the second view, for the wires
     """
 
@@ -91,7 +98,7 @@ class UnifiedVQAFusionModel(QualityAnswer):
         width, sampling = config.feature_dim, config.sampling
         first, second = extractors or (
             build_extractor(config.spatial_backbone_1, width, 6 if config.detail else 3),
-            build_extractor(config.spatial_backbone_2, width, 3 * sampling.burst),
+            build_extractor(config.spatial_backbone_2, width, temporal_planes(sampling.burst, config.detail)),
         )
         branch = (
             TemporalBranch(config.temporal_method, width, config.temporal_feature_dim)
@@ -104,7 +111,8 @@ class UnifiedVQAFusionModel(QualityAnswer):
         plain = nn.Sequential(PixelFrontEnd(), ImageNetNormalise())
         still = DetailFrontEnd(PATCH_PX) if config.detail else plain
         self.spatial_encoder = ViewEncoder(still, first, branch)
-        self.temporal_encoder = ViewEncoder(BurstFrontEnd(sampling.burst), second)
+        bursts = ChangeFrontEnd(sampling.burst) if config.detail else BurstFrontEnd(sampling.burst)
+        self.temporal_encoder = ViewEncoder(bursts, second)
 
     def forward(self, x1: Tensor, x2: Tensor | None = None, temporal: Tensor | None = None) -> dict[str, Any]:
         """Judge clips or single pictures; see `QualityAnswer.answer` for what comes back.
@@ -130,6 +138,11 @@ class UnifiedVQAFusionModel(QualityAnswer):
         """Both views, encoded; arguments as in `forward`."""
         second = self.temporal_encoder(x2)
         return EncodedClip(self.spatial_encoder(x1, temporal), second.tokens, second.levels)
+
+
+def temporal_planes(burst: int, detail: bool) -> int:
+    """Planes of a picture of the second view."""
+    return 6 * (burst - 1) if detail else 3 * burst
 
 
 def _parts(config: VQAFusionConfig, first: FeatureExtractor, second: FeatureExtractor) -> AnswerParts:

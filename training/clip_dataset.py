@@ -25,7 +25,7 @@ class ClipDataset:
 
     arrays:       video_frames (clips, 8 * burst, size, size, 3) uint8, video_fragments (clips, 8, px, px, 3)
                   uint8 where the preset looks at them
-    frame_scores: (clips, 8) float32: the score of each moment, that of the clip where frames have none
+    frame_scores: (clips, 8, burst) float32: of each frame of each moment, the clip's where frames have none
     """
 
     clips: tuple[Clip, ...]
@@ -39,6 +39,11 @@ class ClipDataset:
     def scores(self) -> NDArray[np.float32]:
         """(clips,) scores, 0-100."""
         return scores_of(list(self.clips)).astype(np.float32)
+
+    @cached_property
+    def moment_scores(self) -> NDArray[np.float32]:
+        """(clips, 8) scores of the moments: the mean over their frames."""
+        return self.frame_scores.mean(axis=2)
 
     @cached_property
     def splits(self) -> dict[str, list[int]]:
@@ -65,18 +70,20 @@ def load_clips(root: Path, preset: VideoQualityPreset, cache: Path, workers: int
         raise ValueError(f"{root}: expected videos that decode, got {lost} of {len(clips)} that do not")
     numbers = np.asarray(arrays.pop("numbers"), np.int64)
     if usable.all():
-        return ClipDataset(tuple(clips), arrays, _frame_scores(clips, numbers))
+        return ClipDataset(tuple(clips), arrays, _frame_scores(clips, numbers, preset.sampling.burst))
     rows = np.flatnonzero(usable)
     kept = [clips[row] for row in rows]
     chosen: dict[str, NDArray[np.generic]] = {name: array[rows] for name, array in arrays.items()}
-    return ClipDataset(tuple(kept), chosen, _frame_scores(kept, numbers[rows]))
+    return ClipDataset(tuple(kept), chosen, _frame_scores(kept, numbers[rows], preset.sampling.burst))
 
 
-def _frame_scores(clips: Sequence[Clip], numbers: NDArray[np.int64]) -> NDArray[np.float32]:
-    """(clips, moments): each moment's own score where frames have one."""
-    scores = np.repeat(np.array([[clip.score] for clip in clips], np.float32), numbers.shape[1], axis=1)
+def _frame_scores(clips: Sequence[Clip], numbers: NDArray[np.int64], burst: int) -> NDArray[np.float32]:
+    """(clips, moments, burst): of every frame where frames have a score, else that of the clip."""
+    scores = np.empty((*numbers.shape, burst), np.float32)
+    scores[:] = np.array([clip.score for clip in clips], np.float32)[:, None, None]
     for row, clip in enumerate(clips):
         if clip.frame_scores is not None:
             of_frames = np.load(clip.frame_scores, allow_pickle=False)
-            scores[row] = of_frames[np.minimum(numbers[row], len(of_frames) - 1)]
+            frames = numbers[row][:, None] + np.arange(burst)
+            scores[row] = of_frames[np.minimum(frames, len(of_frames) - 1)]
     return scores

@@ -50,7 +50,7 @@ def wires_of(
         bar.update(len(chunk))
     joined = ClipWires(*(torch.cat(wire) for wire in zip(*parts, strict=True)))
     chosen = np.asarray(rows, np.int64)
-    scores, frames = torch.from_numpy(dataset.scores[chosen]), torch.from_numpy(dataset.frame_scores[chosen])
+    scores, frames = torch.from_numpy(dataset.scores[chosen]), torch.from_numpy(dataset.moment_scores[chosen])
     return TensorSamples(joined._asdict(), scores, frames)
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 from dataclasses import dataclass, replace
 
 from multimodal.quality_losses import LossWeights
+from training.quality_clips.distortions import CODECS, IN_ONE_FRAME, IN_TIME
 from training.quality_trainer import QualityTraining
 from training.recipe import Schedule
 
@@ -43,12 +44,12 @@ class QualityRecipe:
     spatial: ViewRecipe
     temporal: ViewRecipe
     fusion: QualityTraining
-    views: int = 2
+    views: int = 1
     seed: int = 42
 
 
 SMALL_FUSION = QualityTraining(
-    epochs=20,
+    epochs=12,
     batch=64,
     learning_rate=1e-3,
     weight_decay=0.05,
@@ -58,14 +59,14 @@ SMALL_FUSION = QualityTraining(
 )
 QUALITY_RECIPES = {
     "video_quality_small": QualityRecipe(
-        spatial=ViewRecipe(skip=("dropped frames", "flicker")),
-        temporal=ViewRecipe(moments=4),
+        spatial=ViewRecipe(skip=IN_TIME),
+        # 7 clips a source are left: the pristine one, three that stall and three that flicker
+        temporal=ViewRecipe(epochs=14, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
         fusion=SMALL_FUSION,
     ),
     "video_quality_tiny": QualityRecipe(
-        spatial=ViewRecipe(epochs=1, batch=8, group=2, skip=("dropped frames", "flicker")),
-        temporal=ViewRecipe(epochs=1, batch=8, group=2, moments=8),
+        spatial=ViewRecipe(epochs=1, batch=8, group=2, skip=IN_TIME),
+        temporal=ViewRecipe(epochs=1, batch=2, group=2, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
         fusion=replace(SMALL_FUSION, epochs=2, batch=8, warm_up=0),
-        views=1,
     ),
 }

@@ -105,7 +105,7 @@ def _train(job: ViewJob, news: News) -> float:
     rows = {name: visible(dataset, dataset.splits[name], recipe.skip) for name in ("train", "choose")}
     model = build_quality(preset)
     alone = ViewAlone(getattr(model, f"{job.view}_encoder"), preset.feature_width)
-    targets = standardised(dataset, dataset.splits["train"])
+    targets = standardised(dataset, job.view, dataset.splits["train"])
     optimiser = Optimiser(alone, recipe, job.steps)
     augment = ClipAugmentation(preset.sampling, generator)
     best = float("nan")
@@ -123,10 +123,15 @@ def _train(job: ViewJob, news: News) -> float:
     return best
 
 
-def standardised(dataset: ClipDataset, rows: list[int]) -> NDArray[np.float32]:
-    """Scores of all moments, (clips, 8), in deviations of the scores of the given clips."""
+def scores_seen(dataset: ClipDataset, view: str) -> NDArray[np.float32]:
+    """Scores of all moments, (clips, 8), as far as a view can know: fragments show a moment's first frame."""
+    return dataset.frame_scores[:, :, 0] if view == "spatial" else dataset.moment_scores
+
+
+def standardised(dataset: ClipDataset, view: str, rows: list[int]) -> NDArray[np.float32]:
+    """`scores_seen` in deviations of the scores of the given clips."""
     known = dataset.scores[rows]
-    return ((dataset.frame_scores - known.mean()) / known.std()).astype(np.float32)
+    return ((scores_seen(dataset, view) - known.mean()) / known.std()).astype(np.float32)
 
 
 @dataclass(frozen=True)
@@ -166,7 +171,7 @@ def _judge(alone: ViewAlone, dataset: ClipDataset, rows: list[int], view: str) -
     with torch.no_grad():
         for part in np.array_split(np.array(rows), max(1, len(rows) // 32)):
             found.append(alone(dataset.views(part)[VIEWS[view]]).mean(dim=1))
-    return srcc(torch.cat(found).numpy(), dataset.frame_scores[np.array(rows)].mean(axis=1))
+    return srcc(torch.cat(found).numpy(), scores_seen(dataset, view)[np.array(rows)].mean(axis=1))
 
 
 def train_views(jobs: list[ViewJob], workers: int = 2) -> dict[str, dict[str, Tensor]]:

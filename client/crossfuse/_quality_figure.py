@@ -111,7 +111,7 @@ def draw_header(axes: Axes, clip: VideoQuality, title: str) -> None:
         axes.text(0.0, 0.38, "no score", fontsize=34, weight="bold", color=colour, va="center")
         return
     colour = GRADE_COLOURS[clip.grade]
-    verdict = f"{clip.score:.0f}  {clip.grade}"
+    verdict = f"{round(clip.score):d}  {clip.grade}"
     axes.text(0.0, 0.38, verdict, fontsize=34, weight="bold", color=colour, va="center")
     draw_scale(axes, clip.score, 0.5, 0.5)
 

@@ -99,7 +99,7 @@ def draw_curve(axes: Axes, line: Timeline, score: float) -> None:
         "dashes": (6, 3),
         "zorder": 2,
     }
-    axes.plot(line.limits_s, (score, score), label=f"whole clip, {score:.0f}", **level)
+    axes.plot(line.limits_s, (score, score), label=f"whole clip, {round(score):d}", **level)
     axes.plot(times, scores, color=INK, lw=1.8, zorder=3, solid_capstyle="round", clip_on=False)
     even = 1 / len(line.frames)
     sizes = [50 + 110 * min(frame.weight / even, 3.0) for frame in line.frames]

@@ -97,9 +97,10 @@ def test_decoded_clips_carry_the_score_of_each_moment(root, tmp_path):
     views = dataset.views([0, 5])
     assert views["video_frames"].shape == (2, 16, 32, 32, 3)
     assert views["video_fragments"].shape == (2, 8, 32, 32, 3)
-    assert dataset.frame_scores.shape == (30, 8)
+    assert dataset.frame_scores.shape == (30, 8, 2)
     first = np.load(dataset.clips[0].frame_scores)
-    assert dataset.frame_scores[0, 0] == first[0]
+    assert np.array_equal(dataset.frame_scores[0, 0], first[:2])
+    assert dataset.moment_scores[0, 0] == pytest.approx(first[:2].mean())
 
 
 def test_a_set_of_which_too_much_does_not_decode_is_refused(root, tmp_path):

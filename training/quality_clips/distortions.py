@@ -98,6 +98,7 @@ CODECS: Mapping[str, Callable[[float], Coding]] = {"H.264": h264, "MPEG-4": mpeg
 KINDS = (*CODECS, *PICTURE)
 PRISTINE, MIXED = "pristine", " + "
 IN_TIME = ("dropped frames", "flicker")  # no single frame shows them
+IN_ONE_FRAME = tuple(name for name in PICTURE if name not in IN_TIME)
 
 
 @dataclass(frozen=True)

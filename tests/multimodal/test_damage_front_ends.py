@@ -1,7 +1,16 @@
+import math
+
 import pytest
 import torch
 
-from multimodal.front_ends import SMALLEST_CONTRAST, DetailFrontEnd, ImageNetNormalise, PixelFrontEnd
+from multimodal.front_ends import (
+    DIFFERENCE_GAIN,
+    SMALLEST_CONTRAST,
+    ChangeFrontEnd,
+    DetailFrontEnd,
+    ImageNetNormalise,
+    PixelFrontEnd,
+)
 
 
 def noise(batch=2, frames=3, side=64, seed=0):
@@ -72,3 +81,35 @@ def test_the_exported_planes_equal_pytorchs(tmp_path, batch):
     pixels = noise(batch, 8, 64, seed=batch)
     found = onnx_runtime(tmp_path / "detail.onnx")({"video_fragments": pixels.numpy()})["planes_tokens"]
     assert torch.allclose(torch.from_numpy(found), module(pixels), atol=1e-4)
+
+
+def bursts(first, second):
+    """One moment of two flat frames."""
+    return torch.stack(
+        [torch.full((32, 32, 3), level, dtype=torch.uint8) for level in (first, second)]
+    ).unsqueeze(0)
+
+
+def test_a_stalled_burst_has_no_change_and_the_floor_of_its_logarithm():
+    still = ChangeFrontEnd(2)(bursts(90, 90))
+    assert still.shape == (1, 1, 6, 32, 32)
+    assert torch.equal(still[:, :, :3], torch.zeros(1, 1, 3, 32, 32))
+    assert still[0, 0, 3].unique().tolist() == pytest.approx([math.log(0.25)])
+
+
+def test_changes_keep_their_sign_and_their_amount_does_not():
+    brighter, darker = (ChangeFrontEnd(2)(bursts(100, level))[0, 0, :, 0, 0] for level in (110, 90))
+    assert brighter[0] == pytest.approx(DIFFERENCE_GAIN * 10 / 255, rel=1e-5)
+    assert torch.allclose(brighter[:3], -darker[:3])
+    assert torch.allclose(brighter[3:], darker[3:])
+    assert float(brighter[3]) == pytest.approx(math.log(10.25), rel=1e-5)
+
+
+def test_what_is_in_the_picture_does_not_matter():
+    dark, light = (ChangeFrontEnd(2)(bursts(level, level + 7)) for level in (20, 200))
+    assert torch.allclose(dark, light, atol=1e-4)
+
+
+def test_one_frame_alone_is_refused():
+    with pytest.raises(ValueError, match="burst: expected at least two frames, got 1"):
+        ChangeFrontEnd(1)
