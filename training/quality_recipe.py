@@ -20,7 +20,8 @@ class ViewRecipe(Schedule):
 
     batch:    clips of a step, in groups of `group` from one source: their order is that of the damage alone
     moments:  of each clip, chosen anew in every step: neighbouring moments teach the same twice
-    ranking:  weight of the order of clips within a group, beside the distance of every moment's score
+    damage:   weight of the distances within a group, scores and targets less their means: what the damage
+              cost, whatever the content, beside the distance of every moment's score
     skip:     distortions that this view cannot see, parts of their names; such clips would teach it noise
     """
 
@@ -30,7 +31,7 @@ class ViewRecipe(Schedule):
     weight_decay: float = 0.05
     group: int = 8
     moments: int = 2
-    ranking: float = 0.5
+    damage: float = 1.0
     skip: tuple[str, ...] = ()
 
 
@@ -59,7 +60,7 @@ SMALL_FUSION = QualityTraining(
 )
 QUALITY_RECIPES = {
     "video_quality_small": QualityRecipe(
-        spatial=ViewRecipe(skip=IN_TIME),
+        spatial=ViewRecipe(epochs=16, skip=IN_TIME),
         # 7 clips a source are left: the pristine one, three that stall and three that flicker
         temporal=ViewRecipe(epochs=14, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
         fusion=SMALL_FUSION,

@@ -12,7 +12,6 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from multimodal.quality_build import build_quality
-from multimodal.quality_losses import ranking_loss
 from multimodal.quality_presets import QUALITY_PRESETS
 from multimodal.quality_views import ViewEncoder
 from training.clip_augmentation import ClipAugmentation
@@ -151,10 +150,11 @@ class _Step:
         scores = self.alone(torch.from_numpy(self.augment(self.view, pixels)))
         wanted = torch.from_numpy(np.take_along_axis(self.targets[np.array(rows)], chosen, axis=1))
         loss = nn.functional.smooth_l1_loss(scores, wanted)
-        for part in torch.arange(len(rows)).split(recipe.group):
-            share = recipe.ranking * recipe.group / len(rows)
-            loss = loss + share * ranking_loss(scores[part].mean(1), wanted[part].mean(1), margin=0.1)
-        self.optimiser.step(loss)
+        damage, known = (
+            of.mean(dim=1).unflatten(0, (-1, recipe.group)) for of in (scores, wanted)
+        )  # (groups, clips)
+        centred = (values - values.mean(dim=1, keepdim=True) for values in (damage, known))
+        self.optimiser.step(loss + recipe.damage * nn.functional.smooth_l1_loss(*centred))
 
 
 def _epoch(step: _Step, groups: list[list[int]], recipe: ViewRecipe, news: News) -> None:

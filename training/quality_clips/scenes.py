@@ -105,6 +105,21 @@ def _grain(rng: np.random.Generator, height: int, width: int) -> NDArray[np.floa
     return np.asarray((noise - noise.mean()) / noise.std(), np.float32)
 
 
+def graded(picture: NDArray[np.uint8], rng: np.random.Generator) -> NDArray[np.uint8]:
+    """The same picture as another photographer had taken it, and as good: (height, width, 3).
+
+    Darker or lighter, flatter or harder, paler, a part of it out of focus: a good source may be all of that,
+    and a network that has seen only crisp and bright ones takes it for damage.
+    """
+    shown = _with_depth(picture.astype(np.float32), rng) / 255.0
+    shown = np.clip(shown, 0, 1) ** rng.uniform(0.6, 2.2)
+    grey = shown.mean(axis=2, keepdims=True)
+    shown = grey + (shown - grey) * rng.uniform(0.2, 1.0)
+    low = rng.uniform(0.0, 0.15)
+    shown = low + shown * (rng.uniform(0.6, 1.0) - low)
+    return np.clip(shown * 255.0, 0, 255).astype(np.uint8)
+
+
 def with_passers_by(film: Film, rng: np.random.Generator) -> Film:
     """The same film with two to four textured discs that cross it at speeds of their own."""
     frames, height, width = film.shape[:3]

@@ -18,7 +18,15 @@ import cv2
 import numpy as np
 from PIL import Image
 
-from training.quality_clips.scenes import FRAMES, SIZES, Film, dead_leaves, fly_over, with_passers_by
+from training.quality_clips.scenes import (
+    FRAMES,
+    SIZES,
+    Film,
+    dead_leaves,
+    fly_over,
+    graded,
+    with_passers_by,
+)
 
 # package, file, content, first frames of pieces without a cut, largest width: shrunk, for their own
 # compression shows, above all that of the bikes
@@ -39,7 +47,9 @@ PHOTOS = (
     *(("sklearn", f"datasets/images/{name}") for name in ("china.jpg", "flower.jpg")),
 )
 FLIGHTS = 3  # over every photo
+GRADED_FLIGHTS = 2  # more over those to learn from, as others would have taken them
 LEAVES = 36  # dead-leaves contents
+GRADED_LEAVES = 12  # and those that are graded, all to learn from
 LONGEST_PX = 640
 CHOOSE = ("chelsea", "gravel", "coins", "leaves 30", "leaves 31", "leaves 32")
 HELD_OUT = ("bikes", "coffee", "china", "motorcycle_left", "leaves 33", "leaves 34", "leaves 35")
@@ -123,29 +133,33 @@ def _films() -> Iterator[Source]:
 def _photos() -> Iterator[Source]:
     for package, relative in PHOTOS:
         path = _file(package, relative)
-        for number in range(FLIGHTS):
+        more = GRADED_FLIGHTS if split_of(path.stem) == "train" else 0
+        for number in range(FLIGHTS + more):
             name = f"{path.stem}-{number}"
-            yield Source(name, path.stem, package, partial(_flight, path, name))
+            yield Source(name, path.stem, package, partial(_flight, path, name, number >= FLIGHTS))
 
 
 def _leaves() -> Iterator[Source]:
-    for number in range(LEAVES):
+    for number in range(LEAVES + GRADED_LEAVES):
         name = f"leaves_{number}"
-        yield Source(name, name.replace("_", " "), "procedural", partial(_forest, name))
+        yield Source(name, name.replace("_", " "), "procedural", partial(_forest, name, number >= LEAVES))
 
 
-def _flight(path: Path, name: str) -> Film:
+def _flight(path: Path, name: str, grade: bool) -> Film:
     """A camera over a photo; over every second one something passes by."""
     rng = _seed(name)
     picture = np.asarray(Image.open(path).convert("RGB"))
     scale = min(1.0, LONGEST_PX / max(picture.shape[:2]))
-    picture = cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA)
-    return _filmed(picture, rng)
+    picture = np.asarray(
+        cv2.resize(picture, None, fx=scale, fy=scale, interpolation=cv2.INTER_AREA), np.uint8
+    )
+    return _filmed(graded(picture, rng) if grade else picture, rng)
 
 
-def _forest(name: str) -> Film:
+def _forest(name: str, grade: bool) -> Film:
     rng = _seed(name)
-    return _filmed(dead_leaves(rng), rng)
+    picture = dead_leaves(rng)
+    return _filmed(graded(picture, rng) if grade else picture, rng)
 
 
 def _filmed(picture: np.ndarray, rng: np.random.Generator) -> Film:
