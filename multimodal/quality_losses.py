@@ -8,9 +8,11 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeVar
 
+import numpy as np
 import torch
+from numpy.typing import NDArray
 from torch import Tensor, nn
 
 # Distance of scores from targets, both of one shape. huber: quadratic below 1, linear above.
@@ -34,6 +36,14 @@ def as_column(values: Tensor, batch: int) -> Tensor:
             f"quality loss: expected one value for each of {batch} clips, got shape {tuple(values.shape)}"
         )
     return values.reshape(batch, 1)
+
+
+Values = TypeVar("Values", Tensor, NDArray[np.float32])
+
+
+def on_curve(scores: Values, power: float) -> Values:
+    """Scores (...) of 0 to 100 as 100 (score / 100)^power, of the same sign; 1 leaves them alone."""
+    return scores if power == 1.0 else scores * abs(scores / 100.0) ** (power - 1.0)
 
 
 def regression_loss(name: str, scores: Tensor, targets: Tensor) -> Tensor:
@@ -118,6 +128,7 @@ class LossWeights:
     criterion: entry of `CRITERIA`, for the score and for the scores of frames
     quality, frames: distance of the clip's score, and of the scores of its frames
     plcc, ranking: `plcc_loss`, and `ranking_loss` with ranking_margin
+    power: scores and targets are compared `on_curve`; above 1 differences between good clips count more
     attention, sparsity, uniformity, load_balance: regularisers, wherever the fusion reports what they look at
     """
 
@@ -127,6 +138,7 @@ class LossWeights:
     plcc: float = 0.0
     ranking: float = 0.0
     ranking_margin: float = 0.0
+    power: float = 1.0
     attention: float = 0.01
     sparsity: float = 0.001
     uniformity: float = 0.0
@@ -160,7 +172,8 @@ class QualityObjective:
         returns: scalars: `loss` to differentiate, and each term with a weight above 0, not weighted
         ValueError when the term on frames has a weight and there is nothing to compare
         """
-        terms = self._terms(output["quality_score"], targets)
+        power = self.weights.power
+        terms = self._terms(on_curve(output["quality_score"], power), on_curve(targets, power))
         if self.weights.frames:
             terms["frames"] = self._frame_loss(output.get("frame_scores"), frame_targets)
         terms |= self._regularisers(output.get("fusion_info", {}))
@@ -184,7 +197,8 @@ class QualityObjective:
                 f"quality loss: expected frame_scores and their targets of one shape, got {shapes[0]} and "
                 f"{shapes[1]}; set the weight of frames to 0 to train without"
             )
-        return CRITERIA[self.weights.criterion](scores, targets)
+        power = self.weights.power
+        return CRITERIA[self.weights.criterion](on_curve(scores, power), on_curve(targets, power))
 
     def _regularisers(self, info: Mapping[str, Any]) -> dict[str, Tensor]:
         attention, gates = list(attention_in(info)), list(gates_in(info))

@@ -12,6 +12,7 @@ from safetensors.torch import load_file
 from torch import Tensor, nn
 
 from multimodal.quality_build import build_quality
+from multimodal.quality_losses import on_curve
 from multimodal.quality_presets import QUALITY_PRESETS
 from multimodal.quality_views import ViewEncoder
 from training.clip_augmentation import ClipAugmentation
@@ -104,7 +105,7 @@ def _train(job: ViewJob, news: News) -> float:
     rows = {name: visible(dataset, dataset.splits[name], recipe.skip) for name in ("train", "choose")}
     model = build_quality(preset)
     alone = ViewAlone(getattr(model, f"{job.view}_encoder"), preset.feature_width)
-    targets = standardised(dataset, job.view, dataset.splits["train"])
+    targets = standardised(dataset, job.view, dataset.splits["train"], recipe.power)
     optimiser = Optimiser(alone, recipe, job.steps)
     augment = ClipAugmentation(preset.sampling, generator)
     best = float("nan")
@@ -127,10 +128,10 @@ def scores_seen(dataset: ClipDataset, view: str) -> NDArray[np.float32]:
     return dataset.frame_scores[:, :, 0] if view == "spatial" else dataset.moment_scores
 
 
-def standardised(dataset: ClipDataset, view: str, rows: list[int]) -> NDArray[np.float32]:
-    """`scores_seen` in deviations of the scores of the given clips."""
-    known = dataset.scores[rows]
-    return ((scores_seen(dataset, view) - known.mean()) / known.std()).astype(np.float32)
+def standardised(dataset: ClipDataset, view: str, rows: list[int], power: float) -> NDArray[np.float32]:
+    """`scores_seen` on the curve of `power`, in deviations of the scores of the given clips."""
+    known = on_curve(dataset.scores[rows], power)
+    return ((on_curve(scores_seen(dataset, view), power) - known.mean()) / known.std()).astype(np.float32)
 
 
 @dataclass(frozen=True)

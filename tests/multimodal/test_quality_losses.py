@@ -15,6 +15,7 @@ from multimodal.quality_losses import (
     attention_regulariser,
     gates_in,
     load_balance,
+    on_curve,
     plcc_loss,
     ranking_loss,
     regression_loss,
@@ -224,3 +225,21 @@ def test_a_term_on_frames_without_matching_targets_is_refused_in_a_sentence(fram
 def test_nonsense_weights_are_refused_in_a_sentence(settings, sentence):
     with pytest.raises(ValueError, match=sentence):
         LossWeights(**settings)
+
+
+def test_a_curve_spreads_good_scores_and_keeps_signs_and_ends():
+    scores = torch.tensor([0.0, 50.0, 90.0, 100.0, -50.0])
+    assert on_curve(scores, 3.0).tolist() == pytest.approx([0.0, 12.5, 72.9, 100.0, -12.5])
+    assert on_curve(scores, 1.0) is scores
+
+
+def test_on_a_curve_a_difference_between_good_clips_counts_more():
+    targets, ahead = torch.tensor([[20.0], [95.0]]), torch.tensor([[5.0], [0.0]])
+    weights = LossWeights("l1", power=3.0, attention=0.0, sparsity=0.0)
+    bad, good = (
+        float(
+            QualityObjective(weights)({"quality_score": targets + shift, "fusion_info": {}}, targets)["loss"]
+        )
+        for shift in (ahead, ahead.flip(0))
+    )
+    assert good > 10 * bad

@@ -69,7 +69,7 @@ def test_groups_come_from_one_source_each_and_all_rows_are_different(dataset):
 
 def test_targets_are_deviations_of_the_training_scores(dataset):
     rows = dataset.splits["train"]
-    first, moments = (standardised(dataset, view, rows) for view in ("spatial", "temporal"))
+    first, moments = (standardised(dataset, view, rows, 1.0) for view in ("spatial", "temporal"))
     mean, std = dataset.scores[rows].mean(), dataset.scores[rows].std()
     assert first[3] == pytest.approx((dataset.frame_scores[3, :, 0] - mean) / std, abs=1e-5)
     assert moments[3] == pytest.approx((dataset.moment_scores[3] - mean) / std, abs=1e-5)
