@@ -112,7 +112,7 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             spatial="efficientnet-small",
             temporal="efficientnet-small",
             feature_width=64,
-            default_fusion="cross_attention",
+            default_fusion="multi_level",
             fusion=QualityFusionSizes(width=64, heads=4, gate_width=64),
             detail=True,
         ),
