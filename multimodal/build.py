@@ -13,6 +13,7 @@ from multimodal.encoders import ENCODERS, EncoderClass
 from multimodal.front_ends import KaldiLogMel, PixelFrontEnd, SeriesStandardiser
 from multimodal.fusions import FUSIONS
 from multimodal.presets import WeldPreset
+from multimodal.weights import require_file, require_fit
 from multimodal.weld import QuadModalWeldModel
 from multimodal.weld_classes import MODALITIES
 
@@ -56,20 +57,9 @@ def token_widths(preset: WeldPreset) -> dict[str, int]:
 
 def load_weights(model: QuadModalWeldModel, path: Path) -> None:
     """Load weights in place, converted to float32. Raises ValueError when names or shapes differ."""
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights: expected a safetensors file at {path}, found none; train or download it first"
-        )
+    require_file(path)
     state = {name: tensor.float() for name, tensor in load_file(path).items()}
-    expected = weld_state(model)
-    unknown, missing = sorted(set(state) - set(expected)), sorted(set(expected) - set(state))
-    misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
-    if unknown or missing or misshapen:
-        raise ValueError(
-            f"weights {path.name}: expected the {len(expected)} tensors of this preset, got "
-            f"{len(missing)} missing, {len(unknown)} unknown and {len(misshapen)} of another shape (first: "
-            f"{(missing + unknown + misshapen)[0]}); use the preset that they were trained with"
-        )
+    require_fit(state, weld_state(model), path)
     model.load_state_dict(state, strict=False)  # only attached auxiliary heads can be left over
 
 

@@ -15,6 +15,7 @@ from multimodal.fusions import QUALITY_FUSIONS
 from multimodal.optimised_quality import OptimizedVQAConfig, OptimizedVQAModel
 from multimodal.quality_presets import VideoQualityPreset
 from multimodal.unified_quality import UnifiedVQAFusionModel, VQAFusionConfig
+from multimodal.weights import require_file, require_fit
 
 QualityModel = UnifiedVQAFusionModel | OptimizedVQAModel
 
@@ -89,7 +90,7 @@ def _of_fusion(model: QualityModel, name: str) -> bool:
 
 def trained_fusions(path: Path) -> tuple[str, ...]:
     """The fusions that a file has a head for, in the registry's order; FileNotFoundError without the file."""
-    _require_file(path)
+    require_file(path)
     with safe_open(path, "pt") as file:
         found = {name.split(".")[1] for name in file.keys() if name.startswith(FUSIONS)}  # noqa: SIM118
     return tuple(name for name in QUALITY_FUSIONS if name in found)
@@ -114,26 +115,8 @@ def load_quality_weights(model: QualityModel, path: Path) -> None:
             for prefix in (TRUNK, head):
                 if name.startswith(prefix):
                     state[name.removeprefix(prefix)] = file.get_tensor(name)
-    _check(state, model.state_dict(), path)
+    require_fit(state, model.state_dict(), path)
     model.load_state_dict(state)
-
-
-def _check(state: Mapping[str, Tensor], expected: Mapping[str, Tensor], path: Path) -> None:
-    unknown, missing = sorted(set(state) - set(expected)), sorted(set(expected) - set(state))
-    misshapen = [name for name in state if name in expected and state[name].shape != expected[name].shape]
-    if unknown or missing or misshapen:
-        raise ValueError(
-            f"weights {path.name}: expected the {len(expected)} tensors of this preset, got {len(missing)} "
-            f"missing, {len(unknown)} unknown and {len(misshapen)} of another shape (first: "
-            f"{(missing + unknown + misshapen)[0]}); use the preset that they were trained with"
-        )
-
-
-def _require_file(path: Path) -> None:
-    if not path.is_file():
-        raise FileNotFoundError(
-            f"weights: expected a safetensors file at {path}, found none; train or download it first"
-        )
 
 
 def save_quality_weights(
