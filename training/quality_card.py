@@ -80,6 +80,10 @@ def _group(one: Group) -> str:
     return f"| {one.name} | {one.clips} | {_known(one.srcc)} | {one.rmse:.1f} | {_known(one.peer_srcc)} |"
 
 
+def _figures(one: QualityReport) -> str:
+    return f"{_known(one.srcc)} | {_known(one.plcc)} | {one.rmse:.1f} |"
+
+
 def _known(figure: float) -> str:
     """A figure, or a dash where it does not exist: constant scores, or a peer that is not installed."""
     return f"{figure:.3f}" if math.isfinite(figure) else "-"
@@ -106,12 +110,11 @@ def render(preset: str, evaluation: QualityEvaluation, weight_bytes: int) -> str
         kinds="\n".join(map(_group, one.kinds)),
         contents="\n".join(map(_group, one.contents)),
         fusions="\n".join(
-            f"| {name}{' (served)' if name == one.fusion else ''} | {one.choosing[name]:.3f} | {report.srcc:.3f} | "
-            f"{report.plcc:.3f} | {report.rmse:.1f} |"
+            f"| {name}{' (served)' if name == one.fusion else ''} | {_known(one.choosing[name])} | {_figures(report)}"
             for name, report in one.fusions.items()
         ),
         ablations="\n".join(
-            f"| {name} | {report.srcc:.3f} | {report.plcc:.3f} | {report.rmse:.1f} |"
+            f"| {name} | {_figures(report)}"
             for name, report in {"everything": one.report, **one.ablations}.items()
         ),
     )

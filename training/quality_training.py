@@ -89,6 +89,9 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
     trunk = build_quality(QUALITY_PRESETS[preset])
     for view, state in states.items():
         getattr(trunk, f"{view}_encoder").load_state_dict(state)
+    with torch.no_grad():  # as they will lie on disk: heads are to learn on what will be served
+        for parameter in trunk.parameters():
+            parameter.copy_(parameter.half())
     trunk.scale.fit(torch.from_numpy(dataset.scores[np.array(dataset.splits["train"])]))
     return trunk.eval()
 
@@ -126,11 +129,17 @@ def ablate(
     found = {}
     for name, hidden in ABLATIONS.items():
         seen = {split: _without(samples, hidden) for split, samples in encoded.items()}
-        found[name] = _retrained(beside(trunk, preset, preset.default_fusion), recipe, seen, name)
-    model = beside(trunk, preset, preset.default_fusion)
+        found[name] = _retrained(_fresh(trunk, preset, recipe), recipe, seen, name)
+    model = _fresh(trunk, preset, recipe)
     model.frame_attention = None
     found["all moments count alike"] = _retrained(model, recipe, encoded, "all moments count alike")
     return found
+
+
+def _fresh(trunk: QualityModel, preset: VideoQualityPreset, recipe: QualityRecipe) -> QualityModel:
+    """The served fusion on the same trunk, its head untrained, the same for the same seed."""
+    torch.manual_seed(recipe.seed)
+    return beside(trunk, preset, preset.default_fusion)
 
 
 def _retrained(

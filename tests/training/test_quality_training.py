@@ -137,6 +137,9 @@ def test_one_command_leaves_weights_with_a_head_for_every_fusion(trained):
         build_quality(TINY, path, name)
     scale = load_file(path)["trunk.scale.mean"]
     assert 20 < float(scale) < 95  # the mean VMAF of what it learned from
+    assert all(
+        tensor.dtype == torch.float16 for name, tensor in load_file(path).items() if "fusions." in name
+    )
 
 
 @pytest.mark.slow
