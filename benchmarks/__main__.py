@@ -107,7 +107,7 @@ def run_stages(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     facts = record.circumstances(chosen.seed)
     requests = stages.welds(chosen.welds, chosen.seed, BUILD)
     with ExitStack() as own:
-        url = chosen.url or own.enter_context(serving.running()).grpc
+        url = chosen.url or own.enter_context(serving.running([stages.PIPELINE])).grpc
         result = stages.measure(url, requests, chosen.requests)
     _say(stages.table(result))
     return record.write(chosen.out, facts | {"result": result}), []
