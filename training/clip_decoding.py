@@ -121,7 +121,7 @@ def _at_least_a_patch(picture: Pixels) -> Pixels:
     if shorter >= PATCH_PX:
         return picture
     wide, high = (int(side * PATCH_PX / shorter + 0.5) for side in (width, height))
-    # By FFmpeg, as it is served: another way to enlarge is smooth in other places, which local contrast shows.
+    # By FFmpeg, as served: another way to enlarge is smooth in other places, which local contrast shows.
     frame = VideoFrame.from_ndarray(picture, format="rgb24")
     larger = frame.reformat(wide, high, "rgb24", interpolation=CONVERSION, threads=1)
     return np.asarray(larger.to_ndarray(), np.uint8)
