@@ -38,7 +38,7 @@ HEAD_DROPOUT = 0.5
 class OptimizedVQAConfig:
     """Sizes of an optimised model; all widths are derived, none is configured twice.
 
-    spatial_backbone: a family or a size of `quality_extractors.NETWORKS`
+    spatial_backbone: a family or a size of `encoders.BACKBONES`
     use_fpn:          judge the coarsest level of a feature pyramid of fpn_channels; else the last map
     temporal_model:   entry of `TEMPORAL` on the trunk's own maps, or "slowfast": features computed elsewhere
     external_width:   of such features; above 0 any temporal model works on them. 0: the maps, or slowfast's

@@ -39,7 +39,7 @@ FRAME_POOLINGS = ("mean", "attention")
 class VQAFusionConfig:
     """Sizes of a unified model. What training needs is said in training.
 
-    spatial_backbone_1, spatial_backbone_2: a family or a size of `quality_extractors.NETWORKS`, one per view
+    spatial_backbone_1, spatial_backbone_2: a family or a size of `encoders.BACKBONES`, one per view
     use_temporal:         add to the first view's frames what `temporal_method` makes of their order
     temporal_feature_dim: width of the features that "slowfast" takes from elsewhere
     frame_pooling:        how much each moment counts: all alike, or as attention to the second view says

@@ -32,6 +32,7 @@ from training.quality_trainer import QualityTrainer
 from training.quality_views import VIEWS, ViewJob, steps_of, train_views
 from training.workplace import Workplace
 
+CLIPS = "clips"  # folder of our own
 # What a fusion is not shown, by the wires that are zeros then.
 ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "without the spatial view": ("spatial_tokens", "spatial_maps"),
@@ -48,7 +49,7 @@ def quality_recipe_of(preset: str) -> QualityRecipe:
 
 def clip_dataset(preset: str, place: Workplace) -> ClipDataset:
     """Decoded clips; our own are written first unless their manifest, which comes last, is there."""
-    root = place.recorded or place.work / "clips"
+    root = place.root(CLIPS)
     if place.recorded is None and not (root / "manifest.csv").exists():
         generate(root)
     return load_clips(root, QUALITY_PRESETS[preset], place.work / "decoded")
@@ -59,7 +60,7 @@ def train_quality(preset: str, place: Workplace) -> Path:
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     dataset = clip_dataset(preset, place)
     trunk = train_trunk(preset, place, dataset, recipe)
-    encoded = encode(trunk, dataset, ("choose", "held_out"))
+    encoded = encode(trunk, dataset, ("choose",))
     encoded["train"] = encode_to_learn(trunk, dataset, sizes, recipe)
     models = train_fusions(trunk, sizes, recipe, encoded)
     weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
@@ -71,7 +72,7 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
     """A model of the preset whose encoders have learnt and whose scores are in the units of the labels."""
     folder = place.work / "views"
     folder.mkdir(parents=True, exist_ok=True)
-    root = place.recorded or place.work / "clips"
+    root = place.root(CLIPS)
     jobs = [
         ViewJob(
             preset,

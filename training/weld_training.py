@@ -20,6 +20,8 @@ from training.recipe import RECIPES, Recipe
 from training.weld_runs import generate
 from training.workplace import Workplace
 
+RUNS = "runs"  # folder of the simulated ones
+
 
 def recipe_of(preset: str) -> Recipe:
     """The recipe of a preset; raises ValueError for one that is not trained here."""
@@ -28,17 +30,12 @@ def recipe_of(preset: str) -> Recipe:
     return RECIPES[preset]
 
 
-def root_of(place: Workplace) -> Path:
-    """The folder of weld runs."""
-    return place.recorded or place.work / "runs"
-
-
 def weld_dataset(preset: str, place: Workplace) -> WeldDataset:
     """Decoded runs; simulated ones are written first unless their manifest, which comes last, is there."""
     recipe = recipe_of(preset)
-    if place.recorded is None and not (root_of(place) / "manifest.csv").exists():
-        generate(root_of(place), recipe.runs_per_class, recipe.data_seed)
-    return load_dataset(root_of(place), PRESETS[preset], place.work / "decoded")
+    if place.recorded is None and not (place.root(RUNS) / "manifest.csv").exists():
+        generate(place.root(RUNS), recipe.runs_per_class, recipe.data_seed)
+    return load_dataset(place.root(RUNS), PRESETS[preset], place.work / "decoded")
 
 
 def train(preset: str, place: Workplace) -> Path:
@@ -51,7 +48,7 @@ def train(preset: str, place: Workplace) -> Path:
     torch.manual_seed(recipe.seed)
     model = build(sizes)
     jobs = [
-        Job(preset, name, root_of(place), place.work / "decoded", folder, recipe, splits)
+        Job(preset, name, place.root(RUNS), place.work / "decoded", folder, recipe, splits)
         for name in MODALITIES
     ]
     train_encoders(jobs, model, workers=len(os.sched_getaffinity(0)))

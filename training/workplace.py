@@ -19,3 +19,7 @@ class Workplace:
     work: Path
     weights: Path
     recorded: Path | None = None
+
+    def root(self, own: str) -> Path:
+        """The recordings to train on; own: the folder in `work` for those that are made here."""
+        return self.recorded or self.work / own
