@@ -63,7 +63,7 @@ def test_exactly_the_listed_versions_are_resident(stage, eventually):
 
 @pytest.mark.server
 def test_a_version_that_is_not_on_disk_is_named_and_nothing_is_unloaded_for_it(stage):
-    with pytest.raises(Refused, match=r"first/9: expected that version folder in repository\d, found none"):
+    with pytest.raises(Refused, match=r"first/9: expected that version folder in repository\d+, found none"):
         stage.live.hold({"first": [9], "second": [1, 2]})
     assert stage.resident() == {"first": {1, 2}, "second": {1, 2}}
 

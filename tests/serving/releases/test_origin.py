@@ -2,10 +2,12 @@ import json
 
 import pytest
 
+from multimodal.quality_presets import QUALITY_PRESETS
 from serving.releases.origin import Origin, origin_of
 from serving.releases.record import Member, Release
 
 WEIGHTS = "ab" * 32
+USUAL = QUALITY_PRESETS["video_quality_small"].default_fusion
 
 
 def release(*models: str) -> Release:
@@ -20,9 +22,7 @@ def describe(repository, model, **content):
     (folder / "manifest.json").write_text(json.dumps(content))
 
 
-@pytest.mark.parametrize(
-    ("fusion", "other"), [("gated", "gated"), ("cross_attention", ""), ("", "")], ids=str
-)
+@pytest.mark.parametrize(("fusion", "other"), [("gated", "gated"), (USUAL, ""), ("", "")], ids=str)
 def test_a_fusion_is_named_where_it_is_not_the_one_of_its_preset(tmp_path, fusion, other):
     describe(tmp_path, "encoder", preset="video_quality_small")
     describe(tmp_path, "fusion", preset="video_quality_small", fusion=fusion)
