@@ -7,8 +7,8 @@ import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from multimodal.quality_presets import QUALITY_PRESETS
 from multimodal.weld_classes import CLASS_NAMES
+from training.trainings import training_of
 from training.weld_runs import generate
 from training.workplace import Workplace
 
@@ -59,7 +59,7 @@ def _clips(arguments: argparse.Namespace) -> str:
 
 
 def _add_train(verb: argparse.ArgumentParser) -> None:
-    verb.add_argument("preset", help="weld_small or video_quality_small")
+    verb.add_argument("preset", help="weld_small, video_quality_small ...")
     verb.add_argument(
         "--root", type=Path, help="recordings to train on (default: some of our own, made when needed)"
     )
@@ -76,31 +76,12 @@ def _place(arguments: argparse.Namespace) -> Workplace:
 
 def _train(arguments: argparse.Namespace) -> str:
     """Train a preset, evaluate it, write weights and card; the result is the weights' path."""
-    if _is_quality(arguments.preset):
-        from training.quality_training import train_quality
-
-        return str(train_quality(arguments.preset, _place(arguments)))
-    from training.weld_training import train
-
-    return str(train(arguments.preset, _place(arguments)))
+    return str(training_of(arguments.preset).train(arguments.preset, _place(arguments)))
 
 
 def _evaluate(arguments: argparse.Namespace) -> str:
     """Judge the weights in the weights folder again and rewrite their card; the result is its path."""
-    place = _place(arguments)
-    if _is_quality(arguments.preset):
-        from training.quality_card import write_quality_card
-        from training.quality_training import judge_preset
-
-        return str(write_quality_card(arguments.preset, judge_preset(arguments.preset, place), place.weights))
-    from training.card import write_card
-    from training.weld_training import judge
-
-    return str(write_card(arguments.preset, judge(arguments.preset, place), place.weights))
-
-
-def _is_quality(preset: str) -> bool:
-    return preset in QUALITY_PRESETS
+    return str(training_of(arguments.preset).evaluate(arguments.preset, _place(arguments)))
 
 
 # verb -> what --help says, its arguments, its function (returns the one line for stdout)

@@ -81,7 +81,7 @@ def judge(collected: Answers) -> Judgement:
     )
 
 
-def evaluate(head: FusedAnswer, train: TokenSet, held_out: TokenSet) -> Evaluation:
+def evaluate_weld(head: FusedAnswer, train: TokenSet, held_out: TokenSet) -> Evaluation:
     """Judge the fused model, each modality alone, and the neighbours in feature space (P1 and P2)."""
     bank, fused = collect(head, train), collect(head, held_out)
     good = bank.labels == GOOD

@@ -55,7 +55,7 @@ def clip_dataset(preset: str, place: Workplace) -> ClipDataset:
     return load_clips(root, QUALITY_PRESETS[preset], place.work / "decoded")
 
 
-def train_quality(preset: str, place: Workplace) -> Path:
+def train(preset: str, place: Workplace) -> Path:
     """Train encoders and every fusion, judge on held-out contents, write weights and card."""
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     dataset = clip_dataset(preset, place)
@@ -66,6 +66,11 @@ def train_quality(preset: str, place: Workplace) -> Path:
     weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
     write_quality_card(preset, judge_preset(preset, place, encoded["train"]), place.weights)
     return weights
+
+
+def evaluate(preset: str, place: Workplace) -> Path:
+    """Judge the weights as they lie on disk again; returns the path of the card."""
+    return write_quality_card(preset, judge_preset(preset, place), place.weights)
 
 
 def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: QualityRecipe) -> QualityModel:

@@ -14,7 +14,7 @@ from multimodal.weld_classes import MODALITIES
 from training.card import write_card
 from training.dataset import WeldDataset, load_dataset
 from training.encoder_stage import Job, train_encoders
-from training.evaluate import Evaluation, evaluate
+from training.evaluate import Evaluation, evaluate_weld
 from training.fusion_stage import TokenSet, encode, train_fusion
 from training.recipe import RECIPES, Recipe
 from training.weld_runs import generate
@@ -63,6 +63,11 @@ def train(preset: str, place: Workplace) -> Path:
     return weights
 
 
+def evaluate(preset: str, place: Workplace) -> Path:
+    """Judge the weights as they lie on disk again; returns the path of the card."""
+    return write_card(preset, judge(preset, place), place.weights)
+
+
 def judge(preset: str, place: Workplace) -> Evaluation:
     """Evaluate the weights as they lie on disk, in half precision, on the held-out runs."""
     recipe = recipe_of(preset)
@@ -73,4 +78,4 @@ def judge(preset: str, place: Workplace) -> Evaluation:
     rows = {name: splits[name] for name in ("train", "held_out")}
     with tqdm(total=len(MODALITIES) * sum(map(len, rows.values())), desc="evaluate", unit="run") as bar:
         tokens: dict[str, TokenSet] = {name: encode(model, dataset, rows[name], bar) for name in rows}
-    return evaluate(model, tokens["train"], tokens["held_out"])
+    return evaluate_weld(model, tokens["train"], tokens["held_out"])

@@ -24,6 +24,7 @@ from tqdm import tqdm
 
 from training.quality_clips.distortions import Coding, Treatment, treatments
 from training.quality_clips.scenes import Film
+from training.quality_clips.shipped import fetch
 from training.quality_clips.sources import Source, own, packaged, split_of
 from training.quality_clips.vmaf import ffmpeg, score
 
@@ -136,6 +137,7 @@ def generate(
         for source in chosen
         if not amount.only or source.content in amount.only
     ]
+    fetch(job.source.file for job in jobs if job.source.file)
     for folder in ("clips", "frames", "rows"):
         (root / folder).mkdir(parents=True, exist_ok=True)
     waiting = [job for job in jobs if not _rows_file(job).is_file()]
