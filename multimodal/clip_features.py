@@ -106,13 +106,14 @@ class QualityFusion(Protocol):
         ...
 
 
-def evidence_of(fusion: QualityFusion, info: dict[str, Any], batch: int) -> tuple[Tensor, tuple[int, int]]:
+def evidence_of(fusion: QualityFusion, info: dict[str, Any], fused: Tensor) -> tuple[Tensor, tuple[int, int]]:
     """The evidence as (batch, EVIDENCE_ROWS, EVIDENCE_COLUMNS) and its real (rows, columns).
 
+    fused, info: as `fuse_clip` returned them
     Heads are averaged; zeros fill the rest. ValueError when it is larger than the tensor.
     """
     if not fusion.evidence.key:
-        return torch.zeros(batch, EVIDENCE_ROWS, EVIDENCE_COLUMNS), (0, 0)
+        return fused.new_zeros(fused.shape[0], EVIDENCE_ROWS, EVIDENCE_COLUMNS), (0, 0)
     weights = info[fusion.evidence.key]
     if weights.dim() == 4:
         weights = weights.mean(dim=1)  # (batch, heads, rows, columns) -> (batch, rows, columns)

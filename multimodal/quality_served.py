@@ -89,8 +89,7 @@ class ServedQualityFusion(nn.Module):
         """
         wires = ClipWires(spatial_tokens, spatial_maps, temporal_tokens, temporal_levels)
         said = self.judge.fuse(wires)
-        batch = spatial_tokens.shape[0]
-        weights, shape = evidence_of(self.judge.fusion, said["fusion_info"], batch)
+        weights, shape = evidence_of(self.judge.fusion, said["fusion_info"], said["fused_features"])
         there = video_valid.to(torch.int32)  # (batch, 1)
         answers = (said["quality_score"], said["frame_scores"], said["frame_weights"], weights)
         return (

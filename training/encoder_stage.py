@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -111,7 +112,8 @@ def _train(job: Job, news: News) -> float:
     best, state = -1.0, {}
     for epoch in range(recipe.epochs):
         alone.train()
-        _epoch(alone, data["train"], recipe, optimiser, augment, news)
+        for _ in _epoch(alone, data["train"], recipe, optimiser, augment):
+            news.put((job.name, 1, ""))
         reached = _accuracy(alone, data["choose"])
         news.put((job.name, 0, f"epoch {epoch + 1} accuracy {reached:.2f}"))
         if reached >= best:
@@ -127,15 +129,15 @@ def _epoch(
     recipe: EncoderRecipe,
     optimiser: Optimiser,
     augment: Augmentation,
-    news: News,
-) -> None:
+) -> Iterator[None]:
+    """Yields after every step."""
     order = torch.randperm(len(data), generator=augment.generator)
     whole = len(data) // recipe.batch * recipe.batch
     for rows in order[:whole].split(recipe.batch):
         logits = alone.logits(data, rows, augment)
         loss = nn.functional.cross_entropy(logits, data.labels[rows], label_smoothing=recipe.label_smoothing)
         optimiser.step(loss)
-        news.put((f"{alone.modality} encoder", 1, ""))
+        yield
 
 
 def train_encoders(jobs: list[Job], model: QuadModalWeldModel, workers: int = 2) -> dict[str, float]:

@@ -12,8 +12,9 @@ import torch
 
 from multimodal.quality_build import QualityModel, build_quality, save_quality_weights, trained_fusions
 from multimodal.quality_presets import QUALITY_PRESETS, VideoQualityPreset
-from training.brisque_scores import brisque_scores
+from training import brisque_scores, clip_decoding
 from training.clip_dataset import ClipDataset, load_clips
+from training.decoded_cache import digest_of
 from training.quality_card import write_quality_card
 from training.quality_clips import generate
 from training.quality_evaluate import QualityEvaluation, answers, evaluate_models
@@ -87,6 +88,7 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
             folder,
             recipe,
             steps_of(dataset, getattr(recipe, view)),
+            digest_of((QUALITY_PRESETS[preset], getattr(recipe, view), recipe.seed), clip_decoding, root, ()),
         )
         for view in VIEWS
     ]
@@ -120,7 +122,7 @@ def judge_preset(preset: str, place: Workplace, learned: TensorSamples | None = 
         encoded,
         dataset,
         sizes.default_fusion,
-        _peer(held, place.work / "brisque.npy"),
+        _peer(held, place),
         ablate(served, sizes, recipe, encoded),
     )
 
@@ -167,12 +169,13 @@ def _without(samples: TensorSamples, hidden: tuple[str, ...]) -> TensorSamples:
     return replace(samples, inputs=inputs)
 
 
-def _peer(paths: list[Path], cache: Path) -> np.ndarray:
+def _peer(paths: list[Path], place: Workplace) -> np.ndarray:
     """BRISQUE of the clips, kept beside them: it takes minutes and never changes. NaN without its package."""
-    if cache.is_file() and len(known := np.load(cache)) == len(paths):
-        return known
+    cache = place.work / f"brisque-{digest_of('', brisque_scores, place.root(CLIPS), paths)}.npy"
+    if cache.is_file():
+        return np.asarray(np.load(cache))
     try:
-        rated = brisque_scores(paths)
+        rated = brisque_scores.brisque_scores(paths)
     except ImportError:  # a training must not end without its card for want of a peer
         return np.full(len(paths), np.nan)
     np.save(cache, rated)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -27,7 +28,10 @@ VIEWS = {"spatial": "video_fragments", "temporal": "video_frames"}
 
 @dataclass(frozen=True)
 class ViewJob:
-    """Everything a worker needs to train one encoder; small enough to send to another process."""
+    """Everything a worker needs to train one encoder; small enough to send to another process.
+
+    key: digest of all that its weights depend on
+    """
 
     preset: str
     view: str
@@ -36,6 +40,7 @@ class ViewJob:
     folder: Path
     recipe: QualityRecipe
     steps: int
+    key: str
 
     @property
     def name(self) -> str:
@@ -51,7 +56,7 @@ class ViewJob:
     @property
     def result(self) -> Path:
         """Where the finished encoder is written."""
-        return self.folder / f"{self.view}.safetensors"
+        return self.folder / f"{self.view}-{self.key}.safetensors"
 
 
 class ViewAlone(nn.Module):
@@ -113,7 +118,9 @@ def _train(job: ViewJob, news: News) -> float:
     for epoch in range(recipe.epochs):
         alone.train()
         groups = grouped(dataset, rows["train"], recipe.group, generator)
-        _epoch(_Step(job.view, alone, dataset, targets, optimiser, augment), groups, recipe, news)
+        step = _Step(job.view, alone, dataset, targets, optimiser, augment)
+        for _ in _epoch(step, groups, recipe):
+            news.put((job.name, 1, ""))
         reached = _judge(alone, dataset, rows["choose"], job.view)
         news.put((job.name, 0, f"epoch {epoch + 1} SRCC {reached:.3f}"))
         if is_better(reached, best) or not state:
@@ -158,11 +165,12 @@ class _Step:
         self.optimiser.step(loss + recipe.damage * nn.functional.smooth_l1_loss(*centred))
 
 
-def _epoch(step: _Step, groups: list[list[int]], recipe: ViewRecipe, news: News) -> None:
+def _epoch(step: _Step, groups: list[list[int]], recipe: ViewRecipe) -> Iterator[None]:
+    """Yields after every step."""
     together = recipe.batch // recipe.group
     for start in range(0, len(groups) - together + 1, together):
         step([row for group in groups[start : start + together] for row in group], recipe)
-        news.put((f"{step.view} view", 1, ""))
+        yield
 
 
 def _judge(alone: ViewAlone, dataset: ClipDataset, rows: list[int], view: str) -> float:

@@ -141,14 +141,14 @@ def test_a_clip_gives_one_vector_or_one_score(fusion, batch):
 def test_spatial_frames_need_not_be_as_many_as_temporal_steps(fusion):
     fused, info = fusion.fuse_clip(random_clip(3, frames=5))
     assert torch.isfinite(fused).all()
-    assert evidence_of(fusion, info, 3)[0].shape == (3, EVIDENCE_ROWS, EVIDENCE_COLUMNS)
+    assert evidence_of(fusion, info, fused)[0].shape == (3, EVIDENCE_ROWS, EVIDENCE_COLUMNS)
 
 
 @pytest.mark.parametrize("training", [True, False])
 @pytest.mark.parametrize("clip", [random_clip(3), zero_clip(3)], ids=["random", "zero"])
 def test_evidence_is_what_its_labels_say_and_shares_sum_to_one(fusion, clip, training):
-    _, info = fusion.train(training).fuse_clip(clip)
-    evidence, (height, width) = evidence_of(fusion, info, 3)
+    fused, info = fusion.train(training).fuse_clip(clip)
+    evidence, (height, width) = evidence_of(fusion, info, fused)
     labels = fusion.evidence
     assert evidence.shape == (3, EVIDENCE_ROWS, EVIDENCE_COLUMNS)
     assert height == len(labels.rows)
@@ -176,8 +176,8 @@ def test_views_that_are_all_alike_share_attention_evenly(fusion):
         clip.spatial_maps,
         clip.temporal_levels,
     )
-    _, info = fusion.fuse_clip(steady)
-    evidence, (height, width) = evidence_of(fusion, info, 2)
+    fused, info = fusion.fuse_clip(steady)
+    evidence, (height, width) = evidence_of(fusion, info, fused)
     assert torch.isfinite(evidence).all()
     if width == STEPS:
         torch.testing.assert_close(evidence[:, :height, :width], torch.full((2, height, STEPS), 1 / STEPS))
@@ -253,6 +253,6 @@ def test_training_passes_differ_wherever_there_is_dropout(fusion):
 def test_bf16_autocast_gives_numbers(fusion):
     with torch.autocast("cpu", dtype=torch.bfloat16):
         fused, info = fusion.fuse_clip(random_clip(2))
-        evidence, _ = evidence_of(fusion, info, 2)
+        evidence, _ = evidence_of(fusion, info, fused)
     assert torch.isfinite(fused).all()
     assert torch.isfinite(evidence).all()

@@ -40,7 +40,7 @@ class ServedFusion(nn.Module):
             unpack_levels(temporal_levels, [(channels,) for channels in WIDTHS.temporal_levels]),
         )
         fused, info = self.fusion.fuse_clip(clip)
-        return fused, evidence_of(self.fusion, info, spatial_tokens.shape[0])[0]
+        return fused, evidence_of(self.fusion, info, fused)[0]
 
 
 @pytest.mark.slow
