@@ -290,10 +290,15 @@ def test_a_refusal_names_the_modality_for_the_counter():
 @pytest.mark.parametrize(
     ("parameters", "sentence"),
     [
-        ({}, "modalities: expected some of video, image, audio, sensor, got none; correct the config"),
+        (
+            {},
+            "modalities: expected some of video, image, audio, sensor, text, question, got none; "
+            "correct the config",
+        ),
         (
             {"modalities": "smell"},
-            "modalities: expected some of video, image, audio, sensor, got smell; correct the config",
+            "modalities: expected some of video, image, audio, sensor, text, question, got smell; "
+            "correct the config",
         ),
         (
             {"modalities": "audio"},

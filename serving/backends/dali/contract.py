@@ -38,18 +38,27 @@ class Contract:
     photos:      (photos, size, size, 3) of `image_pixels`
     samples:     length of `audio_waveform` at `audio_rate_hz`
     steps:       rows of `sensor_series`, whose columns are `sensor_columns`
+    present:     what the columns of the input `present` are of, where they are more than the modalities: a
+                 pipeline may have some that another step reads
     """
 
     modalities: tuple[str, ...]
     outputs: Mapping[str, tuple[tuple[int, ...], type[np.generic]]]
     sensor_columns: tuple[str, ...] = ()
     audio_rate_hz: int = 16_000
+    present: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
-        needed = [*(DECODED[name] for name in self.modalities), "modality_status"]
+        needed = [*(DECODED[name] for name in self.modalities), self.status_output]
         missing = [name for name in needed if name not in self.outputs]
         if missing:
             raise ValueError(f"preprocess: expected an output {missing[0]!r}, got none; add it to the config")
+        unlisted = [name for name in self.modalities if name not in (self.present or self.modalities)]
+        if unlisted:
+            raise ValueError(
+                f"present: expected {unlisted[0]} among the names of its columns, got "
+                f"{', '.join(self.present)}; correct the config"
+            )
         for name in {"video", "image"} & set(self.modalities):
             dims = self.outputs[DECODED[name]][0]
             if len(dims) != 4 or dims[1] != dims[2] or dims[3] != 3:
@@ -85,6 +94,17 @@ class Contract:
             )
 
     @property
+    def status_output(self) -> str:
+        """Where the status of every modality goes; that of a lone photo is all there is to say of it."""
+        lone_photo = self.modalities == ("image",) and self.outputs.get("image_status", ((),))[0] == (1,)
+        return "image_status" if lone_photo and "modality_status" not in self.outputs else "modality_status"
+
+    @property
+    def present_columns(self) -> tuple[int, ...]:
+        """The column of `present` that belongs to each modality."""
+        return tuple((self.present or self.modalities).index(name) for name in self.modalities)
+
+    @property
     def moments(self) -> int:
         """Moments of a video; every frame is one where the model does not number them."""
         numbered = self.outputs.get("frame_numbers")
@@ -113,6 +133,7 @@ class Contract:
             outputs,
             _names(parameters.get("sensor_columns", "")),
             int(parameters.get("audio_rate_hz", 16_000)),
+            _names(parameters.get("present", "")),
         )
 
     def dims(self, modality: str) -> tuple[int, ...]:

@@ -30,6 +30,7 @@ class TritonPythonModel:
         """Build the pipelines of `<version>/dali.py` for the sizes of the configuration."""
         config = json.loads(args["model_config"])
         contract = Contract.from_config(config)
+        self.status_output = contract.status_output
         self.inputs = [tensor["name"] for tensor in config["input"] if tensor["name"] != "present"]
         source = Path(args["model_repository"], args["model_version"], "dali.py")
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
@@ -53,7 +54,7 @@ class TritonPythonModel:
         payloads = [{name: _array(request, name).reshape(-1) for name in self.inputs} for request in requests]
         present = np.concatenate([_array(request, "present") for request in requests])
         answers = self.preprocess(payloads, present)
-        self._count(np.stack([answer["modality_status"] for answer in answers]))
+        self._count(np.stack([answer[self.status_output] for answer in answers]))
         return [
             pb_utils.InferenceResponse([pb_utils.Tensor(name, value[None]) for name, value in answer.items()])
             for answer in answers

@@ -85,17 +85,18 @@ class Preprocessor:
         """Decode one batch.
 
         requests: per request, input name -> (n,)
-        present:  (batch, modalities) bool, False where a payload is absent
+        present:  (batch, columns) bool, False where a payload is absent; the contract knows the columns
         returns:  per request, every output of the contract without batch
         """
         answers = [self.contract.blank(list(self.contract.outputs)) for _ in requests]
+        came = present[:, self.contract.present_columns]
         for column, modality in enumerate(self.contract.modalities):
-            here = [row for row in range(len(requests)) if present[row, column]]
+            here = [row for row in range(len(requests)) if came[row, column]]
             readings = {row: self._unread(modality, Status.ABSENT) for row in range(len(requests))}
             readings |= zip(here, self._guarded(modality, [requests[row] for row in here]), strict=True)
             for row, reading in readings.items():
                 answers[row].update(reading.tensors)
-                answers[row]["modality_status"][column] = reading.status
+                answers[row][self.contract.status_output][column] = reading.status
         return answers
 
     def _guarded(self, modality: str, batch: Sequence[Payloads]) -> list[Reading]:
@@ -163,7 +164,7 @@ class Preprocessor:
 
     def _photos(self, batch: Sequence[Payloads]) -> list[Reading]:
         """All photos of all requests in one go."""
-        cut = [np.split(request["image"], np.cumsum(request["image_sizes"])[:-1]) for request in batch]
+        cut = [_photos_of(request) for request in batch]
         decoded = iter(self._pipelines["image"]([{"image": photo} for photos in cut for photo in photos]))
         return [self._album([next(decoded) for _ in photos]) for photos in cut]
 
@@ -200,3 +201,10 @@ class Preprocessor:
             self._read("sensor", *sensors.read(request["sensor"], self.contract.sensor_columns, steps))
             for request in batch
         ]
+
+
+def _photos_of(request: Payloads) -> list[np.ndarray]:
+    """The files of one request; where no sizes come with them there is one."""
+    if "image_sizes" not in request:
+        return [request["image"]]
+    return np.split(request["image"], np.cumsum(request["image_sizes"])[:-1])

@@ -8,8 +8,10 @@ from __future__ import annotations
 
 import csv
 import io
+import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 
 import numpy as np
 
@@ -18,6 +20,9 @@ from . import headers
 NPY_MAGIC = b"\x93NUMPY"
 RATES_HZ = (8_000, 192_000)
 CHANNELS = (1, 8)
+TEXTS = ("text", "question")  # modalities that are words, not files
+# Spaces, line and paragraph breaks, control and format characters: all that a reader does not see.
+INVISIBLE = frozenset({"Zs", "Zl", "Zp", "Cc", "Cf"})
 _SHOWN = 16  # bytes of a foreign file that a message quotes
 
 
@@ -34,7 +39,8 @@ class Limits:
     """What one pipeline accepts, from the `parameters` of its configuration.
 
     `max_bytes` is per modality. `audio_max_values` bounds samples x channels, so that no small file unpacks
-    to gigabytes: 2^25 values are 128 MiB or 35 minutes at 16 kHz mono.
+    to gigabytes: 2^25 values are 128 MiB or 35 minutes at 16 kHz mono. Without any of `required` there is no
+    answer at all, so that a request which lacks one is refused; other modalities may stay away.
     """
 
     modalities: tuple[str, ...]
@@ -44,6 +50,7 @@ class Limits:
     video_max_pixels: int = 4096 * 2304
     audio_max_values: int = 1 << 25
     sensor_columns: tuple[str, ...] = ()
+    required: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.modalities if name not in CHECKS]
@@ -57,6 +64,12 @@ class Limits:
             raise ValueError(
                 f"{unbounded[0]}_max_bytes: expected a positive number, got none; add it to the config"
             )
+        foreign = [name for name in self.required if name not in self.modalities]
+        if foreign:
+            raise ValueError(
+                f"required: expected some of {', '.join(self.modalities)}, got {', '.join(foreign)}; "
+                "correct the config"
+            )
 
     @classmethod
     def from_parameters(cls, parameters: Mapping[str, str]) -> Limits:
@@ -65,9 +78,8 @@ class Limits:
         max_bytes = {name: int(parameters.get(f"{name}_max_bytes", 0)) for name in modalities}
         numbers = ("image_max_count", "image_max_pixels", "video_max_pixels", "audio_max_values")
         given = {key: int(parameters[key]) for key in numbers if key in parameters}
-        return cls(
-            modalities, max_bytes, **given, sensor_columns=_names(parameters.get("sensor_columns", ""))
-        )
+        lists = {key: _names(parameters.get(key, "")) for key in ("sensor_columns", "required")}
+        return cls(modalities, max_bytes, **given, **lists)
 
 
 def _names(text: str) -> tuple[str, ...]:
@@ -77,7 +89,8 @@ def _names(text: str) -> tuple[str, ...]:
 def presence(tensors: Mapping[str, np.ndarray], limits: Limits) -> np.ndarray:
     """Check every payload of one request.
 
-    tensors: input name -> (1, bytes) uint8, `image_sizes` (1, photos) int64
+    tensors: input name -> (1, bytes) uint8, `image_sizes` (1, photos) int64; a pipeline whose requests have
+             no `image_sizes` takes one photo
     returns: (1, modalities) bool, True where something came
     raises:  Refused, with the sentence for the caller
     """
@@ -95,6 +108,10 @@ def presence(tensors: Mapping[str, np.ndarray], limits: Limits) -> np.ndarray:
         raise Refused(
             "image", "the bytes that image_sizes describes", got, "send the photos or leave both empty"
         )
+    for name in limits.required:
+        if payloads[name].size == 0:
+            expected = f"{' and '.join(limits.required)} in every request"
+            raise Refused(name, expected, "an empty payload", f"send the bytes of the {name} too")
     if not any(present):
         raise _empty(limits.modalities)
     for name in limits.modalities:
@@ -113,9 +130,10 @@ def _empty(modalities: tuple[str, ...]) -> Refused:
 def _check_one(name: str, payload: np.ndarray, sizes: np.ndarray | None, limits: Limits) -> None:
     if payload.size > limits.max_bytes[name]:
         got, most = f"{payload.size} bytes", f"at most {limits.max_bytes[name]} bytes"
-        raise Refused(name, most, got, "shorten or compress the recording")
+        advice = f"shorten the {name}" if name in TEXTS else "shorten or compress the recording"
+        raise Refused(name, most, got, advice)
     data = payload.tobytes()
-    if name == "image":
+    if name == "image" and sizes is not None:
         check_photos(data, sizes, limits)
     else:
         CHECKS[name](data, limits)
@@ -131,9 +149,9 @@ def check_video(data: bytes, limits: Limits) -> None:
         raise Refused("video", most, f"{size[0]}x{size[1]}", "scale the video down")
 
 
-def check_photos(data: bytes, sizes: np.ndarray | None, limits: Limits) -> None:
+def check_photos(data: bytes, sizes: np.ndarray, limits: Limits) -> None:
     """`sizes` must cut `data` into one to `image_max_count` files, each of a known kind and a sane size."""
-    lengths = [] if sizes is None else [int(size) for size in sizes]
+    lengths = [int(size) for size in sizes]
     advice = "send the length in bytes of each photo as image_sizes"
     if not 1 <= len(lengths) <= limits.image_max_count:
         raise Refused(
@@ -149,17 +167,18 @@ def check_photos(data: bytes, sizes: np.ndarray | None, limits: Limits) -> None:
         raise Refused("image", "image_sizes that sum to the length of image", got, advice)
     start = 0
     for number, length in enumerate(lengths, 1):
-        _check_photo(data[start : start + length], number, limits)
+        check_photo(data[start : start + length], limits, f" in photo {number}")
         start += length
 
 
-def _check_photo(data: bytes, number: int, limits: Limits) -> None:
+def check_photo(data: bytes, limits: Limits, place: str = "") -> None:
+    """One file of a known kind that announces a sane size; `place` says in a message which of several."""
     if headers.image_kind(data) is None:
-        raise Refused("image", headers.IMAGE_MAGIC, f"{_shown(data)} in photo {number}", "convert the photo")
+        raise Refused("image", headers.IMAGE_MAGIC, f"{_shown(data)}{place}", "convert the photo")
     size = headers.image_size(data)
     if size and not 1 <= size[0] * size[1] <= limits.image_max_pixels:
         most = f"photos of 1 to {limits.image_max_pixels} pixels"
-        raise Refused("image", most, f"{size[0]}x{size[1]} in photo {number}", "scale the photo down")
+        raise Refused("image", most, f"{size[0]}x{size[1]}{place}", "scale the photo down")
 
 
 def check_audio(data: bytes, limits: Limits) -> None:
@@ -240,13 +259,26 @@ def _check_csv(data: bytes, required: tuple[str, ...]) -> None:
         )
 
 
+def check_text(name: str, data: bytes, _: Limits) -> None:
+    """UTF-8 with at least one character that can be seen; a byte order mark before it is no character."""
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        got = f"byte 0x{data[error.start]:02x} at {error.start}"
+        raise Refused(name, "UTF-8 text", got, f"encode the {name} as UTF-8") from None
+    if all(unicodedata.category(character) in INVISIBLE for character in text):
+        got = f"{len(text)} blank characters" if len(text) != 1 else "one blank character"
+        raise Refused(name, "a visible character", got, f"send a {name} of at least one word")
+
+
 def _shown(data: bytes) -> str:
     return f"a file that starts with {data[:_SHOWN].hex(' ')}"
 
 
 CHECKS: dict[str, Callable[..., None]] = {
     "video": check_video,
-    "image": check_photos,
+    "image": check_photo,
     "audio": check_audio,
     "sensor": check_sensor,
+    **{name: partial(check_text, name) for name in TEXTS},
 }

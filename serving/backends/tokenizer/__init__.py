@@ -1,0 +1,1 @@
+"""Triton backend `tokenizer`: text to the token ids that a text encoder takes."""
