@@ -1,0 +1,1 @@
+"""Generate answers and captions on the server: ONNX Runtime, a tokenizer and numpy, no torch."""
