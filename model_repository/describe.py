@@ -12,13 +12,20 @@ from __future__ import annotations
 from collections.abc import Callable
 from pathlib import Path
 
-from model_repository import video_quality_models, weld_models
+from model_repository import (
+    video_quality_models,
+    vision_language_models,
+    visual_question_models,
+    weld_models,
+)
 from model_repository.configuration import Model, files
 
 ROOT = Path(__file__).parent
 PIPELINES: dict[str, Callable[[], list[Model]]] = {
     "weld_inspection": weld_models.models,
     "video_quality": video_quality_models.models,
+    "vision_language": vision_language_models.models,
+    "visual_question_answering": visual_question_models.models,
 }
 
 

@@ -34,7 +34,7 @@ from serving.server import (
 from serving.state import ROOT, STATE_FOLDER, State
 
 REPOSITORY = ROOT / "model_repository"
-PIPELINES = ("weld_inspection", "video_quality")
+PIPELINES = ("weld_inspection", "video_quality", "vision_language", "visual_question_answering")
 Progress = Callable[[float, int, int], None]  # seconds so far, models ready, models in all
 
 _children: dict[int, subprocess.Popen] = {}
@@ -117,7 +117,7 @@ def missing_sentences(wanted: Options) -> list[str]:
 
 
 def default_pipelines(repository: Path = REPOSITORY) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a server serves unless told: every pipeline that was ever exported; all of them if none was.
+    """What a server serves unless told: every pipeline that was ever exported; all that there are if none was.
 
     returns: their names, and a sentence about each of the others that the repository has
     """
@@ -125,7 +125,7 @@ def default_pipelines(repository: Path = REPOSITORY) -> tuple[tuple[str, ...], t
     unexported = {name: never_exported(repository, name) for name in there}
     served = tuple(name for name, sentence in unexported.items() if not sentence)
     if not served:
-        return PIPELINES, ()
+        return tuple(there) or PIPELINES, ()
     return served, tuple(sentence for sentence in unexported.values() if sentence)
 
 

@@ -7,8 +7,7 @@ from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from multimodal.presets import PRESETS
-from multimodal.quality_presets import QUALITY_PRESETS
+from export.pipelines import PRESETS
 from serving.releases.record import Release
 from serving.releases.store import Store
 
@@ -16,8 +15,24 @@ if TYPE_CHECKING:
     from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 # The file each engine loads from a version folder when the configuration does not name another.
-DEFAULT_FILES = {"onnxruntime": "model.onnx", "tensorrt": "model.plan", "dali": "dali.py"}
-ENGINES = (".onnx", ".plan")
+DEFAULT_FILES = {
+    "onnxruntime": "model.onnx",
+    "tensorrt": "model.plan",
+    "dali": "dali.py",
+    "tokenizer": "tokenizer.json",
+    "generator": "answer_decoder.onnx",
+}
+# What an engine loads beside that file, under names of its own.
+COMPANIONS = {
+    "generator": (
+        "caption_decoder.onnx",
+        "reader_encoder.onnx",
+        "reader_decoder.onnx",
+        "tokenizer.json",
+        "generation.json",
+    )
+}
+EXPORTED = (".onnx", ".plan", ".json")  # written by `python -m export`; everything else is in git
 
 
 def models_of(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:
@@ -64,8 +79,8 @@ def never_exported(repository: Path, pipeline: str, target: str = "cpu") -> str:
     engines = 0
     for name in models_of(repository, [pipeline], target):
         config = configuration(repository, name, target)
-        filename = _filename(config)
-        if not filename.endswith(ENGINES):
+        filename = default_file(config)
+        if not filename.endswith(EXPORTED):
             continue
         if any((repository / name).glob(f"*/{filename}")):
             return ""
@@ -77,24 +92,31 @@ def never_exported(repository: Path, pipeline: str, target: str = "cpu") -> str:
     return f"{pipeline} is not exported yet; run {commands}"
 
 
-def _filename(config: ModelConfig) -> str:
-    """What a server loads from a version folder; empty where the folder is all."""
-    kind = config.backend or config.platform.split("_")[0]
-    return str(config.default_model_filename or DEFAULT_FILES.get(kind, ""))
+def default_file(config: ModelConfig) -> str:
+    """The file that a server loads from a version folder; empty where the folder is all."""
+    return str(config.default_model_filename or DEFAULT_FILES.get(_engine(config), ""))
+
+
+def version_files(config: ModelConfig) -> tuple[str, ...]:
+    """Every file that a server loads from a version folder; one empty name where the folder is all."""
+    return default_file(config), *COMPANIONS.get(_engine(config), ())
+
+
+def _engine(config: ModelConfig) -> str:
+    return str(config.backend or config.platform.split("_")[0])
 
 
 def _missing(
     repository: Path, name: str, target: str, pipeline: str, active: Release | None
 ) -> Iterator[str]:
     config = configuration(repository, name, target)
-    filename = _filename(config)
     folder = repository / name
     released = active is not None and name in active.versions
     versions = [str(active.versions[name])] if active and released else served_versions(folder, config)
     if not versions:
         yield f"{name}: expected a version folder such as {name}/1, found none; create it"
-    for version in versions:
-        wanted = folder / version / filename if filename else folder / version
+    wanted_files = [folder / version / filename for version in versions for filename in version_files(config)]
+    for wanted in wanted_files:
         if not wanted.exists():
             path = wanted.relative_to(repository)
             if active and released:
@@ -103,7 +125,7 @@ def _missing(
                     f"back, or move {Store(repository).path.name} away to serve the newest version folders"
                 )
             else:
-                yield f"{path} is missing; {remedy(name, filename)}"
+                yield f"{path} is missing; {remedy(name, wanted.name)}"
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> ModelConfig:
@@ -145,11 +167,10 @@ def served_versions(folder: Path, config: ModelConfig) -> list[str]:
 
 def remedy(name: str, filename: str) -> str:
     """What to type to get a missing file."""
-    if filename.endswith(ENGINES):
+    if filename.endswith(EXPORTED):
         return f"run `python -m export {_preset_of(name)}`"
     return f"run `git checkout -- model_repository/{name}`"
 
 
 def _preset_of(model: str) -> str:
-    presets = (*PRESETS, *QUALITY_PRESETS)
-    return next((preset for preset in presets if model.startswith(f"{preset}_")), "<preset>")
+    return next((preset for preset in PRESETS if model.startswith(f"{preset}_")), "<preset>")
