@@ -117,7 +117,7 @@ def missing_sentences(wanted: Options) -> list[str]:
 
 
 def default_pipelines(repository: Path = REPOSITORY) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    """What a server serves unless told: every pipeline that was ever exported; all that there are if none was.
+    """What a server serves unless told: every pipeline that was ever exported; all there are if none was.
 
     returns: their names, and a sentence about each of the others that the repository has
     """
