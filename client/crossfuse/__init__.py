@@ -5,8 +5,11 @@
     with Client("127.0.0.1:8001") as client:
         weld = client.infer("weld_inspection", video="weld.avi", image=["front.jpg"], sensor="weld.csv")
         clip = client.infer("video_quality", video="clip.mp4")
+        pair = client.infer("vision_language", image="shape.png", text="a red circle")
+        told = client.infer("visual_question_answering", image="shape.png", question="what is red?")
     print(weld.defect, weld.scores[weld.defect], weld.status)
     print(clip.score, clip.grade)
+    print(pair.similarity, told.answer, told.probability, told.captions)
 
 Errors are a small tree, drawn at the top of `crossfuse/_errors.py`.
 """
@@ -30,9 +33,12 @@ from ._picture import save_picture
 from ._pipelines import PIPELINES, Pipeline
 from ._populations import canary_of, population
 from ._quality import FrameQuality, Fusion, VideoQuality
+from ._ranking import rank
 from ._results import Answer, ServerStatus, Status, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, AsyncTransport, Transport
+from ._vision_language import VisionLanguage
+from ._visual_answer import VisualAnswer
 
 __version__ = "0.1.0"
 
@@ -62,8 +68,11 @@ __all__ = [
     "Transport",
     "UnknownPipeline",
     "VideoQuality",
+    "VisionLanguage",
+    "VisualAnswer",
     "WeldInspection",
     "canary_of",
     "population",
+    "rank",
     "save_picture",
 ]

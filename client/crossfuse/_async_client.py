@@ -13,6 +13,8 @@ from ._quality import VideoQuality
 from ._results import Answer, ServerStatus, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, AsyncGrpcTransport, AsyncTransport
+from ._vision_language import VisionLanguage
+from ._visual_answer import VisualAnswer
 
 
 class AsyncClient:
@@ -46,6 +48,16 @@ class AsyncClient:
     async def infer(
         self, pipeline: Literal["video_quality"], *, key: str | None = None, **payloads: Payload
     ) -> VideoQuality: ...
+
+    @overload
+    async def infer(
+        self, pipeline: Literal["vision_language"], *, key: str | None = None, **payloads: Payload
+    ) -> VisionLanguage: ...
+
+    @overload
+    async def infer(
+        self, pipeline: Literal["visual_question_answering"], *, key: str | None = None, **payloads: Payload
+    ) -> VisualAnswer: ...
 
     @overload
     async def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer: ...

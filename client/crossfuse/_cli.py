@@ -12,6 +12,7 @@ from typing import Any
 
 from ._client import CLOSE_WAIT_S, Client
 from ._errors import CrossfuseError
+from ._options import OPTIONS, first_file, mistake, readable_file
 from ._pipelines import PIPELINES
 from ._presentations import PRESENTATIONS
 from ._report import server_lines
@@ -20,12 +21,6 @@ from ._transports import TLS
 
 DEFAULT_URL = "127.0.0.1:8001"
 INTERRUPTED = 130  # what a shell expects of a command that Ctrl-C ended
-RECORDINGS: dict[str, tuple[str, dict[str, Any]]] = {  # payload of `infer` -> option, and how it is read
-    "video": ("--video", {"help": "video of the weld being made; the video whose quality is asked"}),
-    "image": ("--image", {"help": "photos of the finished weld", "nargs": "+", "action": "extend"}),
-    "audio": ("--audio", {"help": "sound of the weld being made"}),
-    "sensor": ("--sensors", {"help": "sensor log, CSV or .npy of six columns"}),
-}
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -49,8 +44,8 @@ def make_parser() -> argparse.ArgumentParser:
     commands = parser.add_subparsers(dest="command", required=True, metavar="infer|status")
     ask = commands.add_parser("infer", help="send recordings to a pipeline and show its answer")
     ask.add_argument("pipeline", choices=PIPELINES, metavar="PIPELINE", help=", ".join(PIPELINES))
-    for name, (flag, settings) in RECORDINGS.items():
-        ask.add_argument(flag, dest=name, type=readable_file, metavar="FILE", **settings)
+    for payload, option in OPTIONS.items():
+        option.add_to(ask, payload)
     ask.add_argument("--strict", action="store_true", help="fail unless everything sent could be used whole")
     ask.add_argument("--picture", type=Path, metavar="PNG", help="draw the answer beside what was sent")
     ask.add_argument(
@@ -81,7 +76,7 @@ def make_parser() -> argparse.ArgumentParser:
 
 def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int:
     """Ask a pipeline; show the answer and draw it if asked to."""
-    payloads = chosen_recordings(arguments, parser)
+    payloads = chosen_payloads(arguments, parser)
     if arguments.picture:
         from ._picture import require_extra
 
@@ -98,19 +93,12 @@ def infer(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> int
     return 0
 
 
-def chosen_recordings(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
-    """The payloads; what the pipeline does not take, or nothing at all, is a mistyped command."""
-    name, takes = arguments.pipeline, PIPELINES[arguments.pipeline].payloads
-    given = {payload: getattr(arguments, payload) for payload in RECORDINGS if getattr(arguments, payload)}
-    options = ", ".join(RECORDINGS[payload][0] for payload in takes)
-    if foreign := [RECORDINGS[payload][0] for payload in given if payload not in takes]:
-        came = ", ".join(foreign)
-        parser.error(
-            f"infer: expected {options} only for {name}, got {came}; leave out what it does not take"
-        )
-    if not given:
-        wanted = f"at least one of {options}" if len(takes) > 1 else options
-        parser.error(f"infer: expected {wanted}, got none")
+def chosen_payloads(arguments: argparse.Namespace, parser: argparse.ArgumentParser) -> dict[str, Any]:
+    """The payloads; too many or too few for the pipeline are a mistyped command."""
+    values = {payload: getattr(arguments, payload) for payload in OPTIONS}
+    given = {payload: value for payload, value in values.items() if value is not None}
+    if sentence := mistake(PIPELINES[arguments.pipeline], given):
+        parser.error(f"infer: {sentence}")
     return given
 
 
@@ -118,10 +106,9 @@ def draw(arguments: argparse.Namespace, payloads: dict[str, Any], answer: Answer
     """Write the picture beside the answer."""
     from ._picture import save_picture
 
-    first = next(value for value in payloads.values() if value)
-    file = Path(first[0] if isinstance(first, list) else first).resolve()
-    title = arguments.title or PRESENTATIONS[answer.pipeline].title(file)
-    save_picture(arguments.picture, answer, payloads, title=title)
+    file = first_file(payloads)
+    named = PRESENTATIONS[answer.pipeline].title(file.resolve()) if file else ""
+    save_picture(arguments.picture, answer, payloads, title=arguments.title or named)
     note(f"picture: {arguments.picture}")
 
 
@@ -151,14 +138,6 @@ def hang_up(client: Client) -> None:
     if not client.close(0.0):
         note(f"crossfuse: waiting up to {CLOSE_WAIT_S:g} s for the server to finish its work")
         client.close(CLOSE_WAIT_S)
-
-
-def readable_file(text: str) -> Path:
-    """An argument that names an existing file."""
-    path = Path(text)
-    if not path.is_file():
-        raise argparse.ArgumentTypeError(f"expected an existing file, got {text}")
-    return path
 
 
 def bar_cell() -> str:

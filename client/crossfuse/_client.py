@@ -12,6 +12,8 @@ from ._quality import VideoQuality
 from ._results import Answer, ServerStatus, WeldInspection
 from ._retries import Retries
 from ._transports import TLS, GrpcTransport, Transport
+from ._vision_language import VisionLanguage
+from ._visual_answer import VisualAnswer
 
 CLOSE_WAIT_S = 10.0
 CLOSED = "client: expected an open client, got a closed one; make a new Client for new requests"
@@ -56,6 +58,16 @@ class Client:
     ) -> VideoQuality: ...
 
     @overload
+    def infer(
+        self, pipeline: Literal["vision_language"], *, key: str | None = None, **payloads: Payload
+    ) -> VisionLanguage: ...
+
+    @overload
+    def infer(
+        self, pipeline: Literal["visual_question_answering"], *, key: str | None = None, **payloads: Payload
+    ) -> VisualAnswer: ...
+
+    @overload
     def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer: ...
 
     def infer(self, pipeline: str, *, key: str | None = None, **payloads: Payload) -> Answer:
@@ -63,7 +75,9 @@ class Client:
 
         weld_inspection takes video, audio and sensor (a path or the file's bytes each; sensor also as an
         array of shape (rows, 6)) and image (a list of up to five photos). What is left out is absent.
-        video_quality takes video.
+        video_quality takes video. vision_language takes image, text or both; visual_question_answering takes
+        image and question: one image, and the words themselves. An image may also be an array of uint8 of
+        shape (height, width, 3).
 
         key: with a canary share, equal keys (a weld's id, say) always meet the same release; default: a
         digest of what is sent. Whatever the share, the live pipeline answers where there is no canary.

@@ -9,7 +9,7 @@ CrossfuseError
 ├── Timeout               no answer within timeout_s; DEADLINE_EXCEEDED from something in between
 ├── ServerFault           every other code, and answers that break the pipeline's contract
 └── ModalityError         an answer came, but
-    ├── NoUsableModality  not one modality that was sent could be used
+    ├── NoUsableModality  not one modality that was sent could be used, or one that every answer needs
     └── DegradedModality  strict=True: a modality that was sent is not OK
 """
 
@@ -79,7 +79,7 @@ class ModalityError(CrossfuseError):
 
 
 class NoUsableModality(ModalityError):
-    """Not one modality that was sent could be used: the answer carries no information."""
+    """Nothing that the answer could rest on was usable: it carries no information."""
 
 
 class DegradedModality(ModalityError):

@@ -14,11 +14,12 @@ from numpy.typing import NDArray
 from tritonclient.grpc import service_pb2
 
 from ._errors import InvalidInput, PayloadTooLarge
+from ._png import png_bytes
 
 File = str | os.PathLike[str] | bytes | bytearray | memoryview
 """A path (text or path object), or the file's own bytes."""
-Payload = File | Sequence[File] | NDArray[Any] | None
-"""What a modality may be given as; None or an empty list means absent."""
+Payload = File | Sequence[File | NDArray[Any]] | NDArray[Any] | None
+"""What a modality may be given as; None or an empty list means absent. For words, str is the words."""
 
 MESSAGE_LIMIT_BYTES = 2**31 - 1  # protobuf's own limit, and the most that gRPC can be told to carry
 
@@ -62,7 +63,8 @@ def weld_tensors(payloads: Mapping[str, Payload]) -> list[InputTensor]:
     wrong shape
     """
     photos = [
-        file_bytes(f"image {number}", photo) for number, photo in enumerate(_photos(payloads.get("image")), 1)
+        photo_bytes(f"image {number}", photo)
+        for number, photo in enumerate(_photos(payloads.get("image")), 1)
     ]
     video, audio, sensor = payloads.get("video"), payloads.get("audio"), payloads.get("sensor")
     series = array_bytes(sensor) if isinstance(sensor, np.ndarray) else _one_file("sensor", sensor)
@@ -112,6 +114,11 @@ def file_bytes(name: str, source: File) -> bytes:
     return data
 
 
+def photo_bytes(name: str, source: File | NDArray[Any]) -> bytes:
+    """One photo: a file as it is, or an array of pixels as a PNG. raises: InvalidInput; see `file_bytes`"""
+    return png_bytes(name, source) if isinstance(source, np.ndarray) else file_bytes(name, source)
+
+
 def array_bytes(series: NDArray[Any]) -> bytes:
     """Sensor rows (rows, 6) as the bytes of a .npy file of float32."""
     if series.ndim != 2 or series.shape[1] != 6 or not series.shape[0] or series.dtype.kind not in "fiu":
@@ -128,10 +135,10 @@ def _one_file(name: str, source: Any) -> bytes:
     return b"" if source is None else file_bytes(name, source)
 
 
-def _photos(source: Any) -> Iterable[File]:
+def _photos(source: Any) -> Iterable[File | NDArray[Any]]:
     if source is None:
         return ()
-    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike)):
+    if isinstance(source, (str, bytes, bytearray, memoryview, os.PathLike, np.ndarray)):
         return (source,)  # one photo need not be a list
     if isinstance(source, Sequence):
         return tuple(source)

@@ -12,10 +12,13 @@ from dataclasses import dataclass
 from typing import Any
 
 from ._errors import InvalidInput, UnknownPipeline
+from ._image_text import QUESTION_NEEDS, vision_language_tensors, visual_question_tensors
 from ._payloads import InputTensor, Payload, quality_tensors, weld_tensors
 from ._quality import read_quality
 from ._reading import Reading
-from ._results import Answer, judge
+from ._results import Answer, judge, judge_all
+from ._vision_language import read_vision_language
+from ._visual_answer import read_visual_answer
 from ._weld import read_weld
 
 
@@ -31,6 +34,10 @@ class Pipeline:
     read: Callable[[Reading], Answer]
     judge: Callable[[Any, bool], Answer]
     """(answer, strict) -> the answer, or raises a ModalityError."""
+    required: tuple[str, ...] = ()
+    """Payloads without which it does not answer; where it is empty, any one will do."""
+    several: tuple[str, ...] = ()
+    """Payloads that may be more than one file."""
 
     def __post_init__(self) -> None:
         if taken := {"self", "pipeline", "key"} & set(self.payloads):
@@ -43,8 +50,24 @@ class Pipeline:
 PIPELINES: Mapping[str, Pipeline] = {
     pipeline.name: pipeline
     for pipeline in (
-        Pipeline("weld_inspection", ("video", "image", "audio", "sensor"), weld_tensors, read_weld, judge),
-        Pipeline("video_quality", ("video",), quality_tensors, read_quality, judge),
+        Pipeline(
+            "weld_inspection",
+            ("video", "image", "audio", "sensor"),
+            weld_tensors,
+            read_weld,
+            judge,
+            several=("image",),
+        ),
+        Pipeline("video_quality", ("video",), quality_tensors, read_quality, judge, required=("video",)),
+        Pipeline("vision_language", ("image", "text"), vision_language_tensors, read_vision_language, judge),
+        Pipeline(
+            "visual_question_answering",
+            QUESTION_NEEDS,
+            visual_question_tensors,
+            read_visual_answer,
+            judge_all,
+            required=QUESTION_NEEDS,
+        ),
     )
 }
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import struct
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
@@ -31,8 +32,33 @@ class Reading:
     def output(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         """One output; -1 in `shape` fits any length.
 
-        raises: ServerFault if it is missing or of another shape.
+        raises: ServerFault if it is missing, of another shape, or text
         """
+        found = self._shaped(name, shape)
+        if found.dtype == object:
+            raise self._foreign(name, "numbers", "text")
+        return found
+
+    def texts(self, name: str, count: int) -> tuple[str, ...]:
+        """One output of texts; -1 fits any number of them.
+
+        raises: ServerFault if it is missing, of another shape, or no UTF-8 text
+        """
+        found = self._shaped(name, (count,))
+        if found.dtype != object:
+            raise self._foreign(name, "text", found.dtype.name)
+        try:
+            return tuple(text.decode() for text in found)
+        except UnicodeDecodeError as error:
+            raise self._foreign(name, "UTF-8 text", f"{error.object[:16]!r}") from error
+
+    def _foreign(self, name: str, expected: str, came: str) -> ServerFault:
+        return ServerFault(
+            f"{self.pipeline}: expected output {name} to be {expected}, got {came}; "
+            "server and client disagree: bring both to the same release"
+        )
+
+    def _shaped(self, name: str, shape: tuple[int, ...]) -> NDArray[Any]:
         found = self.outputs.get(name)
         fits = found is not None and len(found.shape) == len(shape)
         if (
@@ -90,7 +116,7 @@ def read_outputs(pipeline: str, response: Any) -> dict[str, NDArray[Any]]:
     result = InferResult(response)
     try:
         return {output.name: result.as_numpy(output.name)[0] for output in response.outputs}
-    except (ValueError, IndexError) as error:
+    except (ValueError, IndexError, struct.error) as error:  # struct: a text that is cut off
         raise ServerFault(
             f"{pipeline}: expected one row per output, got a broken one ({error}); see the server's log"
         ) from error

@@ -136,21 +136,40 @@ class ServerStatus:
 
 
 def judge(answer: AnAnswer, strict: bool) -> AnAnswer:
-    """Return the answer if it may be handed out, else raise.
+    """Return the answer if it may be handed out, else raise: one usable modality is enough for one.
 
     raises: NoUsableModality when nothing that was sent could be used; DegradedModality when `strict` and not
     all is OK.
     """
-    states = ", ".join(f"{name} {answer.status[name].name}" for name in answer.sent)
-    again, mend = answer.remedies
     if not any(answer.status[name].usable for name in answer.sent):
-        raise NoUsableModality(
-            f"{answer.pipeline}: expected at least one usable modality, got {states}; {again}", answer
-        )
+        raise _useless(answer, "at least one usable modality")
+    return _whole(answer, strict)
+
+
+def judge_all(answer: AnAnswer, strict: bool) -> AnAnswer:
+    """The same where an answer rests on every modality: one that cannot be used leaves nothing to answer.
+
+    raises: NoUsableModality, DegradedModality
+    """
+    if not all(state.usable for state in answer.status.values()):
+        raise _useless(answer, " and ".join(answer.status) + " to be usable")
+    return _whole(answer, strict)
+
+
+def _useless(answer: Answer, expected: str) -> NoUsableModality:
+    sentence = f"{answer.pipeline}: expected {expected}, got {_states(answer)}; {answer.remedies[0]}"
+    return NoUsableModality(sentence, answer)
+
+
+def _states(answer: Answer) -> str:
+    return ", ".join(f"{name} {answer.status[name].name}" for name in answer.sent)
+
+
+def _whole(answer: AnAnswer, strict: bool) -> AnAnswer:
     if strict and any(answer.status[name] is not Status.OK for name in answer.sent):
         raise DegradedModality(
-            f"{answer.pipeline}: strict expects every modality sent to be OK, got {states}; "
-            f"{mend}, or accept the answer with strict=False",
+            f"{answer.pipeline}: strict expects every modality sent to be OK, got {_states(answer)}; "
+            f"{answer.remedies[1]}, or accept the answer with strict=False",
             answer,
         )
     return answer

@@ -8,7 +8,7 @@ from __future__ import annotations
 import sys
 import threading
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from concurrent import futures
 from typing import Any
 
@@ -16,6 +16,9 @@ import grpc
 import numpy as np
 from crossfuse._conversation import Outcome, Refusal, Reply, Send
 from tritonclient.grpc import service_pb2, service_pb2_grpc
+from tritonclient.utils import serialize_byte_tensor
+
+from tests.client.image_text_outputs import VISION_LANGUAGE, VISUAL_QUESTION
 
 CLASSES = ("Good", "Porosity", "Undercut")
 MODALITIES = ("video", "image", "audio", "sensor")
@@ -23,13 +26,17 @@ LENGTHS = {"video": 8, "image": 5, "audio": 12, "sensor": 256}
 OK, ABSENT, PARTIAL, CORRUPT = range(4)
 
 
-def config_response(**changed: str) -> Any:
-    """What the server states about `weld_inspection`."""
-    parameters = {"class_names": ",".join(CLASSES), "modalities": ",".join(MODALITIES)} | changed
+def stated(parameters: Mapping[str, str]) -> Any:
+    """What a server states about a pipeline, as the message that travels."""
     response = service_pb2.ModelConfigResponse()
     for key, value in parameters.items():
         response.config.parameters[key].string_value = value
     return response
+
+
+def config_response(**changed: str) -> Any:
+    """What the server states about `weld_inspection`."""
+    return stated({"class_names": ",".join(CLASSES), "modalities": ",".join(MODALITIES)} | changed)
 
 
 def weld_outputs(
@@ -53,11 +60,17 @@ def weld_outputs(
 
 def weld_response(outputs: dict[str, np.ndarray] | None = None) -> Any:
     """Outputs as the message that travels."""
+    return response_of(weld_outputs() if outputs is None else outputs)
+
+
+def response_of(outputs: Mapping[str, np.ndarray]) -> Any:
+    """Any pipeline's outputs as the message that travels; texts as Triton packs them."""
     response = service_pb2.ModelInferResponse(model_name="weld_inspection", model_version="3")
-    for name, array in (weld_outputs() if outputs is None else outputs).items():
-        datatype = {"float32": "FP32", "int32": "INT32"}[array.dtype.name]
+    for name, array in outputs.items():
+        datatype = {"float32": "FP32", "int32": "INT32", "object": "BYTES"}[array.dtype.name]
         response.outputs.add(name=name, datatype=datatype, shape=array.shape)
-        response.raw_output_contents.append(array.tobytes())
+        packed = serialize_byte_tensor(array).item() if datatype == "BYTES" else array.tobytes()
+        response.raw_output_contents.append(packed)
     return response
 
 
@@ -72,10 +85,7 @@ FUSIONS = (
 
 def quality_config_response(**changed: str) -> Any:
     """What the server states about `video_quality`."""
-    response = service_pb2.ModelConfigResponse()
-    for key, value in ({"modalities": "video", "fusions": FUSIONS} | changed).items():
-        response.config.parameters[key].string_value = value
-    return response
+    return stated({"modalities": "video", "fusions": FUSIONS} | changed)
 
 
 def quality_outputs(
@@ -106,6 +116,14 @@ def quality_outputs(
 def quality_response(outputs: dict[str, np.ndarray] | None = None) -> Any:
     """Outputs as the message that travels."""
     return weld_response(quality_outputs() if outputs is None else outputs)
+
+
+CONFIGS = {
+    "weld_inspection": config_response(),
+    "video_quality": quality_config_response(),
+    "vision_language": stated(VISION_LANGUAGE),
+    "visual_question_answering": stated(VISUAL_QUESTION),
+}
 
 
 class Recorded:
@@ -152,7 +170,7 @@ def refused(code: grpc.StatusCode, detail: str = "said the server") -> Refusal:
 class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
     """A gRPC server that answers `weld_inspection` after `work_s` and knows whether a client cancelled.
 
-    served: its pipelines; where it is changed to `video_quality`, `response` has to be changed with it
+    served: its pipelines; where it is changed to another one, `response` has to be changed with it
     """
 
     def __init__(
@@ -187,7 +205,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
         self._server.wait_for_termination()
 
     def ModelConfig(self, request: Any, context: Any) -> Any:
-        return quality_config_response() if "quality" in request.name else config_response()
+        return CONFIGS[request.name.removesuffix("_canary")]
 
     def ModelInfer(self, request: Any, context: Any) -> Any:
         self.idle.clear()
@@ -216,7 +234,7 @@ class Peer(service_pb2_grpc.GRPCInferenceServiceServicer):
     def RepositoryIndex(self, request: Any, context: Any) -> Any:
         """As Triton does: what only lies in the repository has no state."""
         response = service_pb2.RepositoryIndexResponse()
-        for name in ("weld_inspection", "video_quality", "weld_gate"):
+        for name in (*CONFIGS, "weld_gate"):
             response.models.add(name=name, state="READY" if name in self.served else "")
         return response
 
