@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 from dataclasses import dataclass, field
+from fractions import Fraction
 
 import av
 import numpy as np
@@ -16,6 +17,7 @@ from av.video.frame import VideoFrame
 from av.video.reformatter import Interpolation
 from numpy.typing import NDArray
 from PIL import Image as Pillow
+from scipy.stats import qmc
 
 from multimodal.quality_presets import FRAMES, PATCH_PX, Sampling
 from training.decoding import Status, spread
@@ -25,6 +27,12 @@ Pixels = NDArray[np.uint8]
 # Without these the colour of two neighbours is one and rounded down: off by up to 15 levels, which a model
 # that judges pixels would learn as if the video had it.
 CONVERSION = Interpolation.BILINEAR | Interpolation.FULL_CHR_H_INT | Interpolation.ACCURATE_RND
+# How far into its cell of the grid a patch lies, from the top and from the left, for each moment. Fractions:
+# rounded, 81 thirds would be 26.
+PLACES = [
+    [Fraction(place).limit_denominator(27) for place in point]
+    for point in qmc.Halton(2, scramble=False).random(FRAMES + 1)[1:]
+]
 ESTIMATE_SLACK = 0.05  # of a frame count made of duration and rate; cameras of variable rate miss it
 
 
@@ -47,7 +55,10 @@ class DecodedClip:
 
 @dataclass
 class _Walk:
-    """One pass through a file: how many frames it gave, and what was kept of those asked for, by number."""
+    """One pass through a file: how many frames it gave, and what was kept of those asked for.
+
+    squares, times: by number of the frame; mosaics: by moment, of which several may begin with one frame
+    """
 
     count: int = 0
     broken: bool = False
@@ -75,7 +86,7 @@ def decode_clip(payload: bytes, sampling: Sampling) -> DecodedClip:
     starts, rows = moments(walk.count, sampling.burst)
     return DecodedClip(
         np.stack([walk.squares[int(row)] for row in rows]),
-        np.stack([walk.mosaics[int(start)] for start in starts]) if sampling.fragments_px else None,
+        np.stack([walk.mosaics[moment] for moment in range(FRAMES)]) if sampling.fragments_px else None,
         starts.astype(np.int32),
         np.asarray([max(walk.times[int(start)] - walk.times[0], 0.0) for start in starts], np.float32),
         Status.PARTIAL if walk.broken or walk.count < announced else Status.OK,
@@ -92,27 +103,24 @@ def moments(count: int, burst: int) -> tuple[NDArray[np.int64], NDArray[np.int64
     return starts, rows.ravel()
 
 
-def fragments(picture: Pixels, size_px: int) -> Pixels:
-    """Mosaic of 32 px patches, evenly spread over a picture at its own resolution: (size, size, 3).
+def fragments(picture: Pixels, size_px: int, moment: int) -> Pixels:
+    """Mosaic of 32 px patches, one of each cell of a grid over a picture as it is: (size, size, 3).
 
+    Another moment looks elsewhere in the cells: at the next point of the Halton sequence of bases 2 and 3.
     picture: (height, width, 3) RGB; one with a side under 32 px is scaled up first, its aspect kept
     Source: Wu et al., FAST-VQA: Efficient End-to-end Video Quality Assessment with Fragment Sampling (2022)
     """
     picture = _at_least_a_patch(picture)
     grid = size_px // PATCH_PX
-    tops, lefts = (_patch_starts(side, grid) for side in picture.shape[:2])
+    tops, lefts = (
+        [int((cell + place) * (side - PATCH_PX + 1) / grid) for cell in range(grid)]
+        for side, place in zip(picture.shape[:2], PLACES[moment], strict=True)
+    )
     rows = [
         np.concatenate([picture[top : top + PATCH_PX, left : left + PATCH_PX] for left in lefts], axis=1)
         for top in tops
     ]
     return np.concatenate(rows, axis=0)
-
-
-def _patch_starts(side: int, grid: int) -> list[int]:
-    if grid == 1:
-        return [(side - PATCH_PX) // 2]
-    starts: list[int] = spread(grid, side - PATCH_PX + 1).tolist()
-    return starts
 
 
 def _at_least_a_patch(picture: Pixels) -> Pixels:
@@ -147,7 +155,7 @@ def _counts(payload: bytes) -> tuple[int, float]:
 def _walk(payload: bytes, expected: int, sampling: Sampling) -> _Walk:
     """Decode all frames up to the end or the first error; keep those of a video of `expected` frames."""
     starts, rows = moments(expected, sampling.burst)
-    wanted, first_of_moment = set(rows.tolist()), set(starts.tolist())
+    wanted = set(rows.tolist())
     walk = _Walk()
     with _open(payload) as container:
         stream = container.streams.video[0]
@@ -160,8 +168,9 @@ def _walk(payload: bytes, expected: int, sampling: Sampling) -> _Walk:
                     whole = Pillow.fromarray(picture).resize(square, Pillow.Resampling.BILINEAR)
                     walk.squares[walk.count] = np.asarray(whole)
                     walk.times[walk.count] = _seconds(frame, walk.count, container)
-                    if sampling.fragments_px and walk.count in first_of_moment:
-                        walk.mosaics[walk.count] = fragments(picture, sampling.fragments_px)
+                    for moment in np.flatnonzero(starts == walk.count) if sampling.fragments_px else ():
+                        cut = fragments(picture, sampling.fragments_px, int(moment))
+                        walk.mosaics[int(moment)] = cut
                 walk.count += 1
         except av.FFmpegError:
             walk.broken = True

@@ -87,23 +87,25 @@ def test_without_fragments_none_are_cut() -> None:
     assert clip.frames.shape == (8, 40, 40, 3)
 
 
-def test_patches_are_spread_from_edge_to_edge_and_laid_in_rows() -> None:
-    mosaic = fragments(_marked(100, 200), 96)
-    assert mosaic[[0, 32, 64, 95], 0, 0].tolist() == [0, 34, 68, 99]
-    assert mosaic[0, [0, 32, 64, 95], 1].tolist() == [0, 84, 168, 199]
-    assert mosaic[33, 35].tolist() == [35, 87, 0]  # the pixel right below and right of a patch's corner
+def test_a_patch_of_each_cell_is_laid_in_rows() -> None:
+    mosaic = fragments(_marked(97, 166), 96, moment=0)
+    assert mosaic[[0, 32, 64, 95], 0, 0].tolist() == [11, 33, 55, 86]  # half into cells of 22
+    assert mosaic[0, [0, 32, 64, 95], 1].tolist() == [15, 60, 105, 136]  # a third into cells of 45
+    assert mosaic[33, 35].tolist() == [34, 63, 0]  # below and right of a patch's corner
 
 
-def test_a_single_patch_is_the_centre() -> None:
-    assert fragments(_marked(100, 60), 32)[0, 0].tolist() == [34, 14, 0]
+def test_another_moment_looks_at_another_place() -> None:
+    starts = [fragments(_marked(95, 112), 32, moment)[0, 0, :2].tolist() for moment in range(4)]
+    assert starts == [[32, 27], [16, 54], [48, 9], [8, 36]]  # of 64 and 81: Halton, bases 2 and 3
 
 
 def test_a_small_picture_is_scaled_up_to_one_patch_with_its_aspect() -> None:
     picture = np.zeros((16, 40, 3), np.uint8)
     picture[:, 20:] = 240
-    mosaic = fragments(picture, 64)  # of 32 x 80: patches at 0 and 48
+    mosaic = fragments(picture, 64, moment=2)  # of 32 x 80: patches at 2 and 27, the right half begins at 40
     assert not mosaic[:, :32].any()
-    assert (mosaic[:, 32:] == 240).all()
+    assert not mosaic[:, 32:43].any()
+    assert (mosaic[:, 47:] == 240).all()
 
 
 def test_fragments_keep_what_scaling_would_average_away() -> None:

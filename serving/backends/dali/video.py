@@ -57,7 +57,10 @@ class Clip:
 
 @dataclass
 class Decoded:
-    """One walk through a video: frames that decode, whether it broke off, and what was kept, by number."""
+    """One walk through a video: frames that decode, whether it broke off, and what was kept.
+
+    squares, times: by number of the frame; mosaics: by moment, of which several may begin with one frame
+    """
 
     decoded: int = 0
     broken: bool = False
@@ -91,7 +94,7 @@ def read(payload: np.ndarray, sampling: Sampling, threads: int = 1) -> Clip:
 
 
 def _assemble(found: Decoded, chosen: Chosen, status: Status) -> Clip:
-    fragments = [found.mosaics[number] for number in chosen.starts] if found.mosaics else None
+    fragments = [found.mosaics[moment] for moment in range(len(chosen.starts))] if found.mosaics else None
     seconds = [max(found.times[number] - found.times[0], 0.0) for number in chosen.starts]
     return Clip(
         np.stack([found.squares[number] for number in chosen.rows]),
@@ -161,23 +164,25 @@ def _keep(frame: VideoFrame, container: InputContainer, chosen: Chosen, found: D
     number, sampling = found.decoded, chosen.sampling
     found.times[number] = _seconds(frame, number, container)
     found.squares[number] = _square(frame, sampling.size_px)
-    if sampling.fragments_px and number in chosen.starts:
-        found.mosaics[number] = _fragments(frame, sampling.fragments_px)
+    moments = np.flatnonzero(chosen.starts == number) if sampling.fragments_px else ()
+    if len(moments):
+        picture = _whole(frame)  # of which, 27 MB of a 4K video, only the patches are kept
+        found.mosaics |= {int(at): mosaic(picture, sampling.fragments_px, int(at)) for at in moments}
 
 
 def _square(frame: VideoFrame, size_px: int) -> np.ndarray:
     return frame.reformat(size_px, size_px, "rgb24", interpolation=SCALING, threads=1).to_ndarray()
 
 
-def _fragments(frame: VideoFrame, size_px: int) -> np.ndarray:
-    """Of the whole frame in RGB, 27 MB of a 4K video, only the patches are kept."""
+def _whole(frame: VideoFrame) -> np.ndarray:
+    """A frame in RGB at its own resolution, enlarged where it has no room for a patch."""
     height, width = scaled_up(frame.height, frame.width)
     if height * width > MAX_FRAME_PIXELS:  # a few pixels high and thousands wide
         raise Undecodable(f"video: {frame.width}x{frame.height} is too narrow to take fragments of")
     picture = frame.reformat(format="rgb24", interpolation=SCALING, threads=1)
     if (height, width) != (frame.height, frame.width):
         picture = picture.reformat(width, height, interpolation=SCALING, threads=1)
-    return mosaic(picture.to_ndarray(), size_px)
+    return picture.to_ndarray()
 
 
 def _seconds(frame: VideoFrame, number: int, container: InputContainer) -> float:

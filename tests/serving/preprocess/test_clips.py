@@ -70,24 +70,27 @@ def test_a_clip_is_the_same_with_any_number_of_threads(threads):
         assert np.array_equal(getattr(clip, name), getattr(alone, name)), name
 
 
-def test_a_mosaic_is_patches_in_the_order_of_the_picture():
-    rows, columns = np.mgrid[:100, :164].astype(np.uint8)
-    cut = mosaic(np.stack([rows, columns, rows], axis=2), 96)
+def test_a_mosaic_is_a_patch_of_each_cell_in_the_order_of_the_picture():
+    rows, columns = np.mgrid[:97, :166].astype(np.uint8)
+    cut = mosaic(np.stack([rows, columns, rows], axis=2), 96, 0)
     assert cut.shape == (96, 96, 3)
-    assert cut[[0, 31, 32, 64], 0, 0].tolist() == [0, 31, 34, 68]  # (100 - 32) in two steps of 34
-    assert cut[0, [0, 31, 32, 64, 95], 1].tolist() == [0, 31, 66, 132, 163]  # (164 - 32) in two steps of 66
+    assert cut[[0, 31, 32, 64], 0, 0].tolist() == [11, 42, 33, 55]  # half into cells of 22
+    assert cut[0, [0, 31, 32, 64, 95], 1].tolist() == [15, 46, 60, 105, 136]  # a third into cells of 45
 
 
-def test_a_single_patch_lies_in_the_middle():
-    rows, columns = np.mgrid[:100, :60].astype(np.uint8)
-    cut = mosaic(np.stack([rows, columns, rows], axis=2), 32)
-    assert (cut[0, 0, 0], cut[0, 0, 1]) == (34, 14)
+def test_every_moment_looks_elsewhere_in_its_cells():
+    rows, columns = np.mgrid[:95, :112].astype(np.uint8)
+    picture = np.stack([rows, columns, rows], axis=2)
+    starts = [mosaic(picture, 32, moment)[0, 0, :2].tolist() for moment in range(8)]
+    assert [top for top, _ in starts[:4]] == [32, 16, 48, 8]  # of 64: a half, a quarter, three, an eighth
+    assert [left for _, left in starts[:4]] == [27, 54, 9, 36]  # of 81: a third, two, a ninth, four
+    assert len({tuple(start) for start in starts}) == 8
 
 
 def test_patches_overlap_in_a_picture_smaller_than_the_mosaic():
-    rows, columns = np.mgrid[:48, :32].astype(np.uint8)
-    cut = mosaic(np.stack([rows, columns, rows], axis=2), 96)
-    assert cut[[0, 32, 64], 0, 0].tolist() == [0, 8, 16]
+    rows, columns = np.mgrid[:55, :32].astype(np.uint8)
+    cut = mosaic(np.stack([rows, columns, rows], axis=2), 96, 0)
+    assert cut[[0, 32, 64], 0, 0].tolist() == [4, 12, 20]
     assert cut[0, [0, 32, 64], 1].tolist() == [0, 0, 0]
 
 
