@@ -54,7 +54,7 @@ class Answerer:
         self._caption = Graph(folder / captions, options, DECODER)
         self._encode = Graph(folder / reader_encoder, options, ("input_ids", "attention_mask"))
         self._read = Graph(folder / reader, options, DECODER)
-        self._tokenizer = tokenizer(folder / TOKENIZER, self._settings.context_length)
+        self._tokenizer = tokenizer(folder / TOKENIZER)
 
     def __call__(self, rows: Rows) -> list[Answer]:
         """Answer every row; one that cannot be answered gets the status CORRUPT, and no neighbour notices.
@@ -92,17 +92,15 @@ class Answerer:
             len(mask),
             self._settings.answer,
         )
-        scenes = [Scene(*parts) for parts in zip(*self._scenes(rows), strict=True)]
+        relevance = rows["relevance"].reshape(len(mask), -1)
+        parts = zip(rows["fused_tokens"], relevance, rows["input_ids"], strict=True)
+        scenes = [Scene(*part) for part in parts]
         told = caption(scenes, self._told, self._text, self._settings)
         read_out = self._from_captions(rows, told)
         return [
             Answer(self._text(one.tokens), one.probability, tuple(texts), out, self._status(rows, row))
             for row, (one, texts, out) in enumerate(zip(said, told, read_out, strict=True))
         ]
-
-    def _scenes(self, rows: Rows) -> tuple[np.ndarray, ...]:
-        relevance = rows["relevance"].reshape(len(rows["relevance"]), -1)
-        return rows["fused_tokens"], relevance, rows["input_ids"], rows["attention_mask"]
 
     def _told(self, input_ids: np.ndarray, states: np.ndarray) -> np.ndarray:
         """Logits of the caption's next token, every drawn patch visible."""
@@ -115,9 +113,10 @@ class Answerer:
             for ids, mask in zip(rows["input_ids"], rows["attention_mask"], strict=True)
         ]
         pairs = zip(asked, captions, strict=True)
-        texts = [reading.contexts(question, told, self._settings) for question, told in pairs]
+        size, longest = self._settings.captions_per_context, self._settings.reader_length
+        texts = [reading.contexts(question, told, size) for question, told in pairs]
         encoded = self._tokenizer.encode_batch([text for some in texts for text in some])
-        input_ids, mask = reading.padded([one.ids for one in encoded])
+        input_ids, mask = reading.padded([one.ids for one in encoded], self._settings.reader.pad, longest)
         states, seen = reading.side_by_side(self._encode(input_ids, mask), mask, len(texts[0]))
         said = generation.greedy(
             lambda ids, live: last(self._read(ids, states[live], seen[live])),
@@ -139,14 +138,15 @@ class Answerer:
         return image, question
 
 
-def tokenizer(path: Path, length: int) -> Tokenizer:
-    """The tokenizer of a file, cutting at `length` tokens and padding nothing; ValueError naming the file."""
+def tokenizer(path: Path) -> Tokenizer:
+    """The tokenizer of a file, which cuts and pads nothing; ValueError naming the file."""
     try:
         made = Tokenizer.from_file(str(path))
     except Exception as error:  # the library raises bare exceptions
         raise ValueError(f"{path}: expected a tokenizer, got: {error}; export the model again") from error
     made.no_padding()
-    made.enable_truncation(length)
+    made.no_truncation()
+    made.encode_special_tokens = True  # a question that quotes "[SEP]" means its letters
     return made
 
 

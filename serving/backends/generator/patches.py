@@ -6,32 +6,31 @@ import zlib
 
 import numpy as np
 
-LEAST = 1e-12  # what a map of zeros weighs
+SHARE, LEAST = 1e-8, 1e-12  # what every patch weighs, of the most relevant one's weight and at least
 
 
-def generator(
-    seed: int, input_ids: np.ndarray, attention_mask: np.ndarray, *turn: int
-) -> np.random.Generator:
-    """The generator of one request's turn, seeded from the model's seed and the request's own question.
+def stream(seed: int, input_ids: np.ndarray) -> np.random.Generator:
+    """The random numbers of one request, seeded from the model's seed and its own question, (length,) int64.
 
-    Only from its integers: what engines compute differs in the seventh digit with the size of the batch, and
-    a request must not get other captions for the company it came in.
+    From integers alone: what engines compute differs in the seventh digit with the size of the batch, and a
+    request must not get other captions for the company it came in.
     """
-    asked = np.ascontiguousarray(input_ids[attention_mask.astype(bool)], "<i8")
-    return np.random.default_rng([seed, zlib.crc32(asked.tobytes()), *turn])
+    asked = np.ascontiguousarray(input_ids, "<i8").tobytes()
+    return np.random.default_rng(zlib.crc32(asked, seed))
 
 
-def draw(relevance: np.ndarray, count: int, rng: np.random.Generator) -> np.ndarray:
-    """Indices of `count` different patches in their order, (patches,) relevance >= 0 -> (count,).
+def draw(relevance: np.ndarray, count: int, uniforms: np.ndarray) -> np.ndarray:
+    """`count` different patches, each time as likely as relevant: sorted indices (count,).
 
+    relevance: (patches,) >= 0; uniforms: (patches,) in [0, 1)
     Every patch has a chance, so a map with fewer than `count` positive values is no trap. The largest of
-    log p + Gumbel noise are a sample without replacement: Vieira, 2014, "Gumbel-max trick and weighted
-    reservoir sampling".
+    log chance + Gumbel noise are such a draw. Source: Kool et al., 2019, "Stochastic Beams and Where to Find
+    Them".
     errors: ValueError for a map that is not finite or negative
     """
     heat = relevance.astype(np.float64).ravel()
     if not np.isfinite(heat).all() or (heat < 0).any():
         raise ValueError("relevance: expected finite numbers >= 0, got others; export the model again")
-    heat = heat + max(1e-8 * heat.max(initial=0.0), LEAST)
-    noise = -np.log(-np.log(rng.random(len(heat)).clip(np.finfo(np.float64).tiny)))
-    return np.sort(np.argsort(-(np.log(heat) + noise), kind="stable")[:count])
+    heat = heat + max(SHARE * heat.max(), LEAST)
+    noise = -np.log(-np.log(np.clip(uniforms, 1e-12, 1 - 1e-12)))
+    return np.sort(np.argsort(-(np.log(heat / heat.sum()) + noise), kind="stable")[:count])

@@ -10,26 +10,25 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from .settings import Settings
+SEPARATOR = r"\n"  # a backslash and an n, as the reader was taught
 
 
-def contexts(question: str, captions: Sequence[str], settings: Settings) -> list[str]:
-    """The texts that the reader is given about one question, all of them lower case.
+def contexts(question: str, captions: Sequence[str], size: int) -> list[str]:
+    """The texts that the reader is given about one question, one for every `size` captions, in lower case."""
+    asked = question.strip().rstrip("?").strip()
+    groups = [captions[start : start + size] for start in range(0, len(captions), size)]
+    return [f"{asked} {SEPARATOR} {' '.join(f'{caption}.' for caption in group)}".lower() for group in groups]
 
-    Without any caption there is one text, the question's.
+
+def padded(token_ids: Sequence[Sequence[int]], pad: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
+    """Token ids of several texts -> input_ids and attention_mask, (texts, length of the longest) int64.
+
+    Of texts beyond `longest` tokens the last one stays: it ends them.
     """
-    size = settings.captions_per_context
-    told = [captions[start : start + size] for start in range(0, len(captions), size)]
-    texts = [" ".join(f"{caption}." for caption in some if caption) for some in told]
-    return [settings.context.format(question=question, captions=text).lower().strip() for text in texts]
-
-
-def padded(token_ids: Sequence[Sequence[int]], pad_id: int = 0) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids of several texts -> input_ids and attention_mask, (texts, length of the longest) int64."""
-    length = max(len(ids) for ids in token_ids)
-    input_ids = np.full((len(token_ids), length), pad_id, np.int64)
+    cut = [ids if len(ids) <= longest else [*ids[: longest - 1], ids[-1]] for ids in token_ids]
+    input_ids = np.full((len(cut), max(map(len, cut))), pad, np.int64)
     mask = np.zeros_like(input_ids)
-    for row, ids in enumerate(token_ids):
+    for row, ids in enumerate(cut):
         input_ids[row, : len(ids)] = ids
         mask[row, : len(ids)] = 1
     return input_ids, mask

@@ -8,45 +8,42 @@ from dataclasses import dataclass, fields
 from pathlib import Path
 from typing import Any
 
-from .generation import Limits
+from .generation import Decoding
+
+DECODERS = ("caption", "answer", "reader")
 
 
 @dataclass(frozen=True)
 class Settings:
     """All of a model's generation.
 
-    answer, caption, reader: how the three decoders are run
-    captions:   per request; patches: that each of them is told from, drawn by relevance
-    max_rounds: of drawing until a request has as many different captions
-    top_k:      most likely tokens that a caption's next one is drawn from
-    captions_per_context, context, context_length: what the reader reads: so many captions at a time, in the
-                text `context` with `{question}` and `{captions}`, cut to so many tokens
+    caption, answer, reader: how the three decoders are run
+    captions: per request; patches: that each of them is told from, drawn by relevance
+    top_k:    most likely tokens that a caption's next one is drawn from
+    rounds:   of drawing, at most, until a request has as many different captions
+    captions_per_context: that the reader reads together; reader_length: tokens of that, special ones included
     """
 
-    answer: Limits
-    caption: Limits
-    reader: Limits
+    caption: Decoding
+    answer: Decoding
+    reader: Decoding
     captions: int
     patches: int
-    max_rounds: int
     top_k: int
-    seed: int
+    rounds: int
     captions_per_context: int
-    context: str
-    context_length: int
+    reader_length: int
+    seed: int
 
     def __post_init__(self) -> None:
-        for name in ("captions", "patches", "max_rounds", "top_k", "captions_per_context", "context_length"):
+        for name in ("captions", "patches", "top_k", "rounds", "captions_per_context"):
             if getattr(self, name) < 1:
                 raise ValueError(f"{name}: expected at least 1, got {getattr(self, name)}; export it again")
-        if "{question}" not in self.context:
+        if self.reader_length < 3:
             raise ValueError(
-                f"context: expected a text with {{question}} and {{captions}}, got {self.context!r}; export "
-                "the model again"
+                f"reader_length: expected room for a token between its marks, got {self.reader_length}; "
+                "export it again"
             )
-
-
-DECODERS = ("answer", "caption", "reader")
 
 
 def read(path: Path) -> Settings:
@@ -63,12 +60,12 @@ def from_json(content: Mapping[str, Any]) -> Settings:
     if content.keys() != wanted:
         odd = ", ".join(sorted(content.keys() ^ wanted))
         raise ValueError(f"expected exactly {', '.join(sorted(wanted))}; missing or unknown: {odd}")
-    limits = {name: _limits(name, content[name]) for name in DECODERS}
-    return Settings(**{**content, **limits})
+    decoders = {name: _decoding(name, content[name]) for name in DECODERS}
+    return Settings(**{**content, **decoders})
 
 
-def _limits(decoder: str, content: Mapping[str, Any]) -> Limits:
+def _decoding(decoder: str, content: Mapping[str, Any]) -> Decoding:
     try:
-        return Limits(**{**content, "prompt_ids": tuple(content["prompt_ids"])})
+        return Decoding(**{**content, "prompt": tuple(content["prompt"])})
     except (KeyError, TypeError, ValueError) as error:
         raise ValueError(f"{decoder}: {error}") from error

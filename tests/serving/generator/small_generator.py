@@ -17,17 +17,16 @@ WORDS = (*SPECIAL, "is", "it", "red", "blue", "a", "circle", "square", ".", "\\n
 PAD, END, GO = range(3)
 WIDTH, LENGTH, PATCHES = 4, 6, 9
 SETTINGS = {
-    "answer": {"prompt_ids": [GO], "end_id": END, "min_length": 1, "max_length": 4},
-    "caption": {"prompt_ids": [GO, 7], "end_id": END, "min_length": 1, "max_length": 3},
-    "reader": {"prompt_ids": [PAD], "end_id": END, "min_length": 1, "max_length": 3},
+    "caption": {"prompt": [GO, 7], "end": END, "pad": PAD, "shortest": 1, "longest": 3},
+    "answer": {"prompt": [GO], "end": END, "pad": PAD, "shortest": 0, "longest": 4},
+    "reader": {"prompt": [PAD], "end": END, "pad": PAD, "shortest": 1, "longest": 3},
     "captions": 3,
     "patches": 2,
-    "max_rounds": 4,
+    "rounds": 4,
     "top_k": 3,
     "seed": 5,
     "captions_per_context": 2,
-    "context": "{question} \\n {captions}",
-    "context_length": 12,
+    "reader_length": 12,
 }
 
 

@@ -3,15 +3,21 @@
 import numpy as np
 import pytest
 
-from serving.backends.generator.generation import Limits, drawn, greedy, log_softmax, sample
+from serving.backends.generator.generation import Decoding, greedy, sample, softmax
 
-END = 0
-# for each last token the logits of the next: 1 -> 2 -> 3 -> end
-TABLE = np.log(
-    np.array(
-        [[0.25, 0.25, 0.25, 0.25], [0.1, 0.1, 0.7, 0.1], [0.1, 0.2, 0.1, 0.6], [0.4, 0.2, 0.3, 0.1]],
-    )
-)
+END, PAD = 0, 4
+# for each last token the chances of the next: 1 -> 2 -> 3 -> end; the last is no word
+CHANCES = [
+    [0.25, 0.25, 0.25, 0.25, 0],
+    [0.1, 0.1, 0.7, 0.1, 0],
+    [0.1, 0.2, 0.1, 0.6, 0],
+    [0.4, 0.2, 0.3, 0.1, 0],
+]
+TABLE = np.log(np.maximum(CHANCES, 1e-30))
+
+
+def from_one(shortest=0, longest=9, begin=1):
+    return Decoding((begin,), END, PAD, shortest, longest)
 
 
 def following(seen: list | None = None):
@@ -36,35 +42,38 @@ def starting(*begins):
 
 
 def test_the_most_likely_token_follows_until_the_end_and_the_end_is_not_told():
-    (one,) = greedy(following(), 1, Limits((1,), END, 0, 9))
+    (one,) = greedy(following(), 1, from_one())
     assert one.tokens == (2, 3)
     assert one.probability == pytest.approx(0.7 * 0.6 * 0.4)
 
 
 def test_a_sequence_that_does_not_end_stops_at_its_largest_length():
-    (one,) = greedy(following(), 1, Limits((1,), END, 0, 2))
+    (one,) = greedy(following(), 1, from_one(longest=1))
+    assert one.tokens == (2,)
+    assert one.probability == pytest.approx(0.7), "no end came, so none counts"
+
+
+def test_the_end_behind_the_largest_length_counts():
+    (one,) = greedy(following(), 1, from_one(longest=2))
     assert one.tokens == (2, 3)
-    assert one.probability == pytest.approx(0.7 * 0.6), "no end came, so none counts"
+    assert one.probability == pytest.approx(0.7 * 0.6 * 0.4)
 
 
 def test_the_end_may_not_come_before_the_smallest_length():
-    (one,) = greedy(following(), 1, Limits((3,), END, 1, 2))
-    assert one.tokens[0] == 2
-    first = 0.3 / 0.6  # the end's 0.4 is shared out among the others
-    assert one.probability == pytest.approx(first * 0.6)
+    (one,) = greedy(following(), 1, from_one(begin=3, shortest=1, longest=1))
+    assert one.tokens == (2,)
+    assert one.probability == pytest.approx(0.3 / 0.6), "the end's 0.4 is shared out among the others"
 
 
 def test_rows_that_ended_leave_the_batch():
     seen = []
     begin = following(seen)
-    greedy(
-        lambda ids, rows: begin(ids, rows) + (rows == 1)[:, None] * [9, 0, 0, 0], 3, Limits((1,), END, 0, 9)
-    )
+    greedy(lambda ids, rows: begin(ids, rows) + (rows == 1)[:, None] * [9, 0, 0, 0, 0], 3, from_one())
     assert seen == [[0, 1, 2], [0, 2], [0, 2]]
 
 
 def test_rows_of_different_lengths_are_what_they_are_alone():
-    limits = Limits((1,), END, 0, 9)
+    limits = from_one()
     together = greedy(starting(1, 2, 3), 3, limits)
     alone = [greedy(starting(begin), 1, limits)[0] for begin in (1, 2, 3)]
     assert together == alone
@@ -72,46 +81,53 @@ def test_rows_of_different_lengths_are_what_they_are_alone():
 
 
 def test_no_rows_are_no_sequences():
-    assert greedy(following(), 0, Limits((1,), END, 0, 9)) == []
+    assert greedy(following(), 0, from_one()) == []
 
 
-def test_drawn_tokens_depend_on_the_rows_own_generator_alone():
-    limits = Limits((1,), END, 1, 6)
-    together = sample(following(), [np.random.default_rng(seed) for seed in range(8)], 3, limits)
-    alone = [sample(following(), [np.random.default_rng(seed)], 3, limits)[0] for seed in range(8)]
+def test_drawn_tokens_depend_on_the_rows_own_numbers_alone():
+    decoding = from_one(shortest=1, longest=5)
+    uniforms = np.random.default_rng(0).random((8, 6))
+    together = sample(following(), uniforms, 3, decoding)
+    alone = [sample(following(), row[None], 3, decoding)[0] for row in uniforms]
     assert together == alone
     assert len({one.tokens for one in together}) > 3
 
 
+def first(uniforms, top_k):
+    """The first token behind token 2, for each number."""
+    decoding = from_one(begin=2, shortest=1, longest=1)
+    told = sample(following(), np.stack([uniforms, uniforms], axis=1), top_k, decoding)
+    return [one.tokens[0] for one in told]
+
+
 def test_tokens_are_drawn_as_often_as_they_are_likely_among_the_best():
-    rng = np.random.default_rng(0)
-    tokens = [drawn(TABLE[2], 2, rng) for _ in range(4_000)]
-    assert set(tokens) == {1, 3}
+    assert first(np.array([0, 0.74, 0.76, 0.999999]), top_k=2) == [3, 3, 1, 1]
+    tokens = first(np.random.default_rng(0).random(4_000), top_k=2)
     assert np.mean([token == 3 for token in tokens]) == pytest.approx(0.75, abs=0.02)
 
 
-def test_one_token_to_draw_from_is_the_most_likely_one():
-    rng = np.random.default_rng(0)
-    assert {drawn(TABLE[1], 1, rng) for _ in range(20)} == {2}
-    assert drawn(TABLE[1], 99, np.random.default_rng(1)) in range(4), "there are fewer than that"
+def test_one_token_to_draw_from_is_the_most_likely_one_and_more_than_there_are_is_all():
+    uniforms = np.random.default_rng(0).random(50)
+    assert set(first(uniforms, top_k=1)) == {3}
+    assert set(first(uniforms, top_k=99)) == {1, 2, 3}
 
 
 def test_logits_that_are_no_numbers_are_refused():
     with pytest.raises(ValueError, match=r"logits: expected numbers, got NaN"):
-        greedy(lambda ids, rows: np.full((1, 4), np.nan), 1, Limits((1,), END, 0, 2))
+        greedy(lambda ids, rows: np.full((1, 5), np.nan), 1, from_one())
 
 
 @pytest.mark.parametrize(
     ("values", "sentence"),
     [
-        (((), END, 0, 2), "prompt_ids: expected at least the begin token, got none"),
-        (((1,), END, 2, 2), "expected 0 <= min < max, got 2 and 2"),
+        (((), END, PAD, 0, 2), "prompt: expected at least the begin token, got none"),
+        (((1,), END, PAD, 3, 2), "expected 0 <= shortest <= longest, got 3 and 2"),
     ],
 )
 def test_limits_that_make_no_sense_are_refused(values, sentence):
     with pytest.raises(ValueError, match=sentence):
-        Limits(*values)
+        Decoding(*values)
 
 
 def test_probabilities_sum_to_one_however_large_the_logits():
-    assert np.exp(log_softmax(np.array([[1e4, 1e4 - 1, -1e4]]))).sum() == pytest.approx(1)
+    assert softmax(np.array([[1e4, 1e4 - 1, -1e4]])).sum() == pytest.approx(1)
