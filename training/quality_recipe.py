@@ -23,7 +23,7 @@ class ViewRecipe(Schedule):
     damage:   weight of the distances within a group, scores and targets less their means: what the damage
               cost, whatever the content, beside the distance of every moment's score
     power:    scores are taught as (score / 100)^power: half of VMAF's labels lie above 79, where differences
-              would else hardly count; with 3 they are spread evenly
+              would else hardly count; with 2 they are spread, and differences between bad clips still count
     skip:     distortions that this view cannot see, parts of their names; such clips would teach it noise
     """
 
@@ -34,7 +34,7 @@ class ViewRecipe(Schedule):
     group: int = 8
     moments: int = 2
     damage: float = 1.0
-    power: float = 3.0
+    power: float = 2.0
     skip: tuple[str, ...] = ()
 
 
@@ -59,13 +59,13 @@ SMALL_FUSION = QualityTraining(
     weight_decay=0.05,
     warm_up=2,
     seed=42,
-    loss=LossWeights("huber", ranking=0.5, power=3.0, attention=0.0, sparsity=0.0),
+    loss=LossWeights("huber", ranking=0.5, power=2.0, attention=0.0, sparsity=0.0),
 )
 QUALITY_RECIPES = {
     "video_quality_small": QualityRecipe(
-        spatial=ViewRecipe(epochs=16, skip=IN_TIME),
+        spatial=ViewRecipe(epochs=12, skip=IN_TIME),
         # 7 clips a source are left: the pristine one, three that stall and three that flicker
-        temporal=ViewRecipe(epochs=14, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
+        temporal=ViewRecipe(epochs=12, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
         fusion=SMALL_FUSION,
     ),
     "video_quality_tiny": QualityRecipe(
