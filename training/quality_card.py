@@ -23,7 +23,7 @@ another processor rounds differently, so its figures differ in the last digits.
 
 ## Data
 
-Good films and photos that Python packages ship, procedural pictures, and what is made of them here: three codecs at
+Good films and photos that Python and Debian packages ship, procedural pictures, and what is made of them here: three codecs at
 several rates, blur, noise, blocking, dropped frames, flicker, pairs of these. Labels are **VMAF** against the undamaged
 source, per clip and per frame (FFmpeg's libvmaf, model v0.6.1, on clips of 176 to 640 px width: an order more than an
 opinion score). Split by content, never by clip: {counts}.
