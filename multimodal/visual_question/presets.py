@@ -39,8 +39,9 @@ class VisionSizes:
 class TextSizes:
     """Text encoders and decoders with cross-attention to an image, or to an encoded question.
 
-    length: tokens of a question, the special ones included; relevance_layer: of the matching encoder, 0-based,
-    the cross-attention that the relevance map reads, which cannot be the last one
+    length:          tokens of a question, the special ones included
+    relevance_layer: the cross-attention of the matching encoder that the relevance map reads, from 0 on; it
+                     cannot be the last one
     """
 
     width: int
@@ -164,7 +165,7 @@ class VisualQuestionPreset:
 
     @property
     def fused_width(self) -> int:
-        """U: of the fused tokens; what the decoders' cross-attention reads, so that of the captioner's own."""
+        """U: of the fused tokens; the decoders read them instead of the captioner's own, so as wide."""
         return self.vision.width
 
     @property

@@ -7,10 +7,10 @@ from dataclasses import dataclass
 COLOURS = ("black", "blue", "brown", "gray", "green", "red", "teal", "yellow")
 SHAPES = ("circle", "rectangle", "triangle")
 _WORDS = """
-    a an and answer any at background big bottom captions center color contain contained corner does drawn figure
-    half has here image in inside is it large left light lower medium middle near no not object of on one only
-    part photo picture place placed plain present question right shape shaped shows side single size sized small
-    that the there this tiny to top upper what where which with yes
+    a an and answer any at background big bottom captions center color contain contained corner does drawn
+    figure half has here image in inside is it large left light lower medium middle near no not object of on
+    one only part photo picture place placed plain present question right shape shaped shows side single size
+    sized small that the there this tiny to top upper what where which with yes
 """
 # Between question and captions in what the text reader is given: a backslash and an n, not a line break.
 SEPARATOR = r"\n"
@@ -23,8 +23,8 @@ TOKENS = (*SPECIAL, *WORDS)  # the id of a token is its place here
 class SpecialTokens:
     """Ids of the tokens that steer encoders and decoders.
 
-    start, end: around every text; decode: what decoders begin with; encode: what takes the place of `start` in
-    texts that are encoded together with an image
+    start, end: around every text; decode: what decoders begin with
+    encode:     what takes the place of `start` in texts that are encoded together with an image
     """
 
     pad: int

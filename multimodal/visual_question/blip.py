@@ -1,0 +1,123 @@
+"""The three BLIP models and the text reader at the sizes of a preset, and the pixels that they look at.
+
+Source: Li et al., "BLIP: Bootstrapping Language-Image Pre-training" (arXiv 2201.12086).
+"""
+
+from __future__ import annotations
+
+from dataclasses import asdict
+
+import torch
+from torch import Tensor, nn
+from transformers import (
+    BlipConfig,
+    BlipForConditionalGeneration,
+    BlipForImageTextRetrieval,
+    BlipForQuestionAnswering,
+    T5Config,
+    T5ForConditionalGeneration,
+)
+
+from multimodal.visual_question.presets import VisualQuestionPreset
+from multimodal.visual_question.vocabulary import SpecialTokens
+
+# What every BLIP was trained with.
+PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
+PIXEL_STD = (0.26862954, 0.26130258, 0.27577711)
+INITIAL_DEVIATION = 0.02  # of random weights; BlipVisionConfig's own 1e-10 leaves a network that cannot learn
+
+
+class BlipPixels(nn.Module):
+    """Decoded photos to what both vision models look at; they must agree on it, `require_same_pixels` does."""
+
+    mean: Tensor
+    std: Tensor
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.register_buffer("mean", 255 * torch.tensor(PIXEL_MEAN).view(3, 1, 1), persistent=False)
+        self.register_buffer("std", 255 * torch.tensor(PIXEL_STD).view(3, 1, 1), persistent=False)
+
+    def forward(self, image_pixels: Tensor) -> Tensor:
+        """(batch, 1, side, side, 3) uint8 -> (batch, 3, side, side) float."""
+        pixels = image_pixels.squeeze(1).permute(0, 3, 1, 2).to(self.mean.dtype)
+        return (pixels - self.mean) / self.std
+
+
+def blip_config(preset: VisualQuestionPreset) -> BlipConfig:
+    """The configuration that the three BLIP models of a preset have in common."""
+    vision, text, tokens = preset.vision, preset.text, preset.text.tokens
+    return BlipConfig(
+        vision_config={
+            "hidden_size": vision.width,
+            "intermediate_size": 4 * vision.width,
+            "num_hidden_layers": vision.layers,
+            "num_attention_heads": vision.heads,
+            "image_size": vision.image_px,
+            "patch_size": vision.patch_px,
+            "initializer_range": INITIAL_DEVIATION,
+        },
+        text_config={
+            "vocab_size": text.vocabulary,
+            "hidden_size": text.width,
+            "intermediate_size": 4 * text.width,
+            "num_hidden_layers": text.layers,
+            "num_attention_heads": text.heads,
+            "max_position_embeddings": 512 if text.width == 768 else 2 * text.length,
+            "bos_token_id": tokens.decode,
+            "eos_token_id": tokens.end,
+            "sep_token_id": tokens.end,
+            "pad_token_id": tokens.pad,
+        },
+        image_text_hidden_size=256 if text.width == 768 else text.width,
+    )
+
+
+def build_blips(
+    preset: VisualQuestionPreset,
+) -> tuple[BlipForImageTextRetrieval, BlipForConditionalGeneration, BlipForQuestionAnswering]:
+    """Matching, captioning and answering models with random weights."""
+    return (
+        BlipForImageTextRetrieval(blip_config(preset)),
+        BlipForConditionalGeneration(blip_config(preset)),
+        BlipForQuestionAnswering(blip_config(preset)),
+    )
+
+
+def build_reader(preset: VisualQuestionPreset) -> T5ForConditionalGeneration:
+    """A T5 with random weights that reads the tokens of the BLIP models; it has no sentencepieces of its own.
+
+    Source: Khashabi et al., UnifiedQA-v2 (arXiv 2202.12359) for the form of what it reads.
+    """
+    sizes, tokens = preset.reader, preset.text.tokens
+    return T5ForConditionalGeneration(
+        T5Config(
+            vocab_size=preset.text.vocabulary,
+            d_model=sizes.width,
+            d_kv=sizes.head_width,
+            d_ff=sizes.feed_forward,
+            num_layers=sizes.layers,
+            num_heads=sizes.heads,
+            pad_token_id=tokens.pad,
+            eos_token_id=tokens.end,
+            decoder_start_token_id=tokens.pad,
+        )
+    )
+
+
+def require_same_pixels(matching: BlipConfig, captioning: BlipConfig) -> None:
+    """ValueError unless one image can be shown to both vision models: their sides have to agree.
+
+    Grids and widths may differ. Mean and deviation are BLIP's for all of them.
+    """
+    sides = [config.vision_config.image_size for config in (matching, captioning)]
+    if sides[0] != sides[1]:
+        raise ValueError(
+            f"vision models: expected the same image size, got {sides[0]} px for matching and {sides[1]} px for "
+            "captioning; choose checkpoints of one size"
+        )
+
+
+def token_settings(tokens: SpecialTokens) -> dict[str, int]:
+    """The ids by name, for a file."""
+    return asdict(tokens)
