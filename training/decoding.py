@@ -127,6 +127,17 @@ def _open_photo(payload: bytes) -> Pillow.Image:
     return picture.convert("RGB")
 
 
+def decode_photo(payload: bytes, size_px: int) -> tuple[NDArray[np.uint8], Status]:
+    """Decode one photo, stretched to a square: (size, size, 3) uint8 RGB and what became of it."""
+    nothing = np.zeros((size_px, size_px, 3), np.uint8)
+    if not payload:
+        return nothing, Status.ABSENT
+    try:
+        return _squeeze(_open_photo(payload), size_px), Status.OK
+    except (OSError, ValueError, SyntaxError, Pillow.DecompressionBombError):  # SyntaxError: a broken PNG
+        return nothing, Status.CORRUPT
+
+
 def decode_photos(
     payloads: list[bytes], spec: Image
 ) -> tuple[NDArray[np.uint8], NDArray[np.bool_], tuple[Status, ...], Status]:
@@ -138,18 +149,7 @@ def decode_photos(
     pixels = np.zeros((spec.count, spec.size_px, spec.size_px, 3), np.uint8)
     statuses = [Status.ABSENT] * spec.count
     for index, payload in enumerate(payloads[: spec.count]):
-        if not payload:
-            continue
-        try:
-            pixels[index] = _squeeze(_open_photo(payload), spec.size_px)
-            statuses[index] = Status.OK
-        except (
-            OSError,
-            ValueError,
-            SyntaxError,
-            Pillow.DecompressionBombError,
-        ):  # SyntaxError: Pillow's broken PNG
-            statuses[index] = Status.CORRUPT
+        pixels[index], statuses[index] = decode_photo(payload, spec.size_px)
     valid = np.asarray([status.usable for status in statuses])
     bad = Status.CORRUPT in statuses
     whole = (

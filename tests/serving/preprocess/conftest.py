@@ -36,7 +36,8 @@ class Reader:
         self.preprocess = Preprocessor(self.contract, pipelines_of(model))
 
     def __call__(self, *requests: dict[str, np.ndarray]) -> list[dict[str, np.ndarray]]:
-        present = [[request[name].size > 0 for name in self.contract.modalities] for request in requests]
+        columns = self.contract.present or self.contract.modalities
+        present = [[request[name].size > 0 for name in columns] for request in requests]
         return self.preprocess(requests, np.array(present))
 
 
