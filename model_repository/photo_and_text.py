@@ -18,7 +18,7 @@ PRESENT = Tensor("present", "BOOL", (2,))
 IMAGE_VALID = Tensor("image_valid", "BOOL", (1,))
 IMAGE_STATUS = Tensor("image_status", "INT32", (1,))
 STATUS = Tensor("modality_status", "INT32", (2,))
-TEXT_BYTES = 4096  # many times what the longest row of tokens holds, and a backend reads it in 3 ms
+TEXT_BYTES = 4096  # many times what the longest row of tokens holds, and the tokenizer reads it in 2 ms
 
 
 @dataclass(frozen=True)

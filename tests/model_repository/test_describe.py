@@ -4,15 +4,30 @@ import pytest
 
 from export.contract import TARGETS, load
 from export.wires import check_wires
-from model_repository import configuration, describe, video_quality_models, weld_models
+from model_repository import (
+    configuration,
+    describe,
+    video_quality_models,
+    vision_language_models,
+    visual_question_models,
+    weld_models,
+)
 from multimodal.fusions import QUALITY_FUSIONS
 from multimodal.quality_presets import QUALITY_PRESETS
+from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
+from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 
 ROOT = Path(describe.__file__).parent
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/config.pbtxt"))
 PRESETS_OWN = {"audio_window_samples": "how much sound the preset of a target hears"}
 ENSEMBLES = [name for name in MODELS if load(ROOT, name).steps]
-PIPELINES = {"weld_inspection": weld_models, "video_quality": video_quality_models}
+PIPELINES = {
+    "weld_inspection": weld_models,
+    "video_quality": video_quality_models,
+    "vision_language": vision_language_models,
+    "visual_question_answering": visual_question_models,
+}
+PHOTO_AND_TEXT = (vision_language_models, visual_question_models)
 
 
 def test_regenerating_the_configurations_changes_nothing():
@@ -73,3 +88,73 @@ def test_the_ensemble_says_what_the_evidence_of_every_fusion_means():
     assert entries[list(QUALITY_FUSIONS).index("gated")] == "gated:gate:spatial|temporal"
     assert entries[list(QUALITY_FUSIONS).index("pyramid")] == "pyramid::"
     assert all(entry.count(":") == 2 for entry in entries)
+
+
+@pytest.mark.parametrize(
+    ("models", "preset"),
+    [
+        *((vision_language_models, preset) for preset in VISION_LANGUAGE_PRESETS.values()),
+        *((visual_question_models, preset) for preset in VISUAL_QUESTION_PRESETS.values()),
+    ],
+    ids=lambda one: getattr(one, "name", ""),
+)
+def test_any_preset_of_photo_and_text_could_be_the_one_that_the_ensemble_serves(models, preset):
+    """Every tensor is made before it is read, at one size, and the ensemble answers with what was made."""
+    known: dict[str, configuration.Tensor] = {one.name: one for one in models.REQUESTS.payloads}
+    for model in (models.gate(), *models.preset_models(preset)):
+        assert set(model.inputs) <= set(known.values())
+        known |= {one.name: one for one in model.outputs}
+    for promised in models.ensemble().outputs:
+        made = known[promised.name]
+        assert promised.dtype == made.dtype
+        assert len(promised.dims) == len(made.dims)
+        assert all(size in (-1, own) for size, own in zip(promised.dims, made.dims, strict=True))
+
+
+@pytest.mark.parametrize("models", PHOTO_AND_TEXT)
+def test_no_output_of_a_step_is_left_unread(models):
+    steps = [model for model in models.models() if not model.ensemble]
+    read = {one.name for step in steps for one in step.inputs} | {t.name for t in models.ensemble().outputs}
+    assert {one.name for step in steps for one in step.outputs} <= read
+
+
+@pytest.mark.parametrize("models", PHOTO_AND_TEXT)
+def test_every_step_reads_the_columns_of_present_in_one_order(models):
+    name = models.REQUESTS.pipeline
+    order = load(ROOT, name).parameters["modalities"]
+    assert load(ROOT, f"{name}_gate").parameters["modalities"] == order
+    steps = [
+        load(ROOT, f"{preset}_{step}")
+        for preset in models.PRESET_OF_TARGET.values()
+        for step in ("preprocess", "tokenizer")
+    ]
+    assert {step.parameters["present"] for step in steps} == {order}
+
+
+def test_only_question_answering_requires_both():
+    required = {models: models.gate().parameters.get("required") for models in PHOTO_AND_TEXT}
+    assert list(required.values()) == [None, "image,question"]
+
+
+def test_the_classes_are_those_of_easy_vqa_in_the_order_of_its_package():
+    names = load(ROOT, "vision_language").parameters["class_names"].split(",")
+    assert names[:5] == ["circle", "green", "red", "gray", "yes"]
+    assert len(set(names)) == 13
+
+
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("kind", ["tokenizer", "generator"])
+def test_what_is_python_stays_on_the_cpu(kind, target):
+    texts = [(ROOT / name / configuration.TARGETS[target]).read_text() for name in MODELS]
+    ours = [text for text in texts if f'backend: "{kind}"' in text]
+    assert len(ours) == {"tokenizer": 4, "generator": 2}[kind]
+    assert all("KIND_CPU" in text and "KIND_GPU" not in text for text in ours)
+
+
+def test_the_pipelines_of_one_photo_have_one_text_of_decoding():
+    texts = {
+        (ROOT / f"{preset}_preprocess/1/dali.py").read_text()
+        for models in PHOTO_AND_TEXT
+        for preset in models.PRESET_OF_TARGET.values()
+    }
+    assert len(texts) == 1

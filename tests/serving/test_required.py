@@ -4,6 +4,7 @@ from pathlib import Path
 
 import pytest
 
+from serving import required
 from serving.releases.record import Member, Pipeline, Release, now
 from serving.releases.store import Store
 from serving.required import missing_files, models_of
@@ -67,6 +68,33 @@ def test_a_missing_source_is_checked_out_not_exported(repository):
         "weld_small_preprocess/1/dali.py is missing; "
         "run `git checkout -- model_repository/weld_small_preprocess`"
     ]
+
+
+def test_every_file_of_a_generator_is_exported(repository):
+    text = 'name: "visual_question_answering_small_answers"\nbackend: "generator"'
+    files = ("answer_decoder.onnx", "caption_decoder.onnx", "reader_encoder.onnx", "reader_decoder.onnx")
+    write(repository, "visual_question_answering_small_answers", text, files)
+    lost = ("tokenizer.json", "generation.json")
+    assert missing_files(repository, ["visual_question_answering_small_answers"]) == [
+        f"visual_question_answering_small_answers/1/{name} is missing; "
+        "run `python -m export visual_question_answering_small`"
+        for name in lost
+    ]
+
+
+def test_a_tokenizer_is_exported(repository):
+    write(repository, "vision_language_small_tokenizer", 'backend: "tokenizer"')
+    assert missing_files(repository, ["vision_language_small_tokenizer"]) == [
+        "vision_language_small_tokenizer/1/tokenizer.json is missing; "
+        "run `python -m export vision_language_small`"
+    ]
+
+
+def test_the_files_that_count_are_those_that_the_backends_load(repository):
+    folder = Path(required.__file__).parent / "backends"
+    for backend, names in required.COMPANIONS.items():
+        sources = "".join(path.read_text() for path in (folder / backend).glob("*.py"))
+        assert all(f'"{name}"' in sources for name in (required.DEFAULT_FILES[backend], *names))
 
 
 def test_the_file_that_the_configuration_names_is_the_one_that_counts(repository):
