@@ -55,15 +55,15 @@ class Contract:
         wanted |= {f"{modality}_valid": [1], f"{modality}_status": [1]}
         if outputs != wanted or length < 1:
             raise ValueError(
-                f"{config['name']}: expected the outputs {', '.join(wanted)} and one length of the first two, "
-                f"got {outputs}; correct the config"
+                f"{config['name']}: expected the outputs {', '.join(wanted)} and one length of the first "
+                f"two, got {outputs}; correct the config"
             )
         named = config.get("parameters", {}).get("present", {}).get("string_value", modality)
         columns = [name.strip() for name in named.split(",")]
         if modality not in columns:
             raise ValueError(
-                f"{config['name']}: present: expected {modality} among the names of its columns, got {named}; "
-                "correct the config"
+                f"{config['name']}: present: expected {modality} among the names of its columns, got "
+                f"{named}; correct the config"
             )
         return cls(modality, columns.index(modality), length)
 
