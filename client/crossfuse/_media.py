@@ -17,7 +17,7 @@ import soundfile
 from numpy.typing import NDArray
 from PIL import Image
 
-from ._payloads import Payload, array_bytes, file_bytes
+from ._payloads import Payload, array_bytes, file_bytes, photo_bytes
 
 THUMBNAIL_PX = 320
 SENSOR_CHANNELS = 6
@@ -123,18 +123,21 @@ def _pick_frames(data: bytes, wanted: Sequence[int]) -> dict[int, NDArray[np.uin
     return picked
 
 
-def read_photo(payload: Any) -> NDArray[np.uint8]:
-    """One photo as (height, width, 3) RGB. raises: ValueError if it does not decode."""
+def read_photo(payload: Any, longest_px: int = THUMBNAIL_PX) -> NDArray[np.uint8]:
+    """One photo as (height, width, 3) RGB, made smaller where its longer side has more pixels.
+
+    raises: ValueError if it does not decode
+    """
     try:
-        with Image.open(io.BytesIO(file_bytes("image", payload))) as photo:
-            return _shrink(photo)
+        with Image.open(io.BytesIO(photo_bytes("image", payload))) as photo:
+            return _shrink(photo, longest_px)
     except (OSError, SyntaxError, Image.DecompressionBombError) as error:
         raise ValueError(f"image: expected a photo, got {error}; take it again") from error
 
 
-def _shrink(picture: Image.Image) -> NDArray[np.uint8]:
+def _shrink(picture: Image.Image, longest_px: int = THUMBNAIL_PX) -> NDArray[np.uint8]:
     small = picture.convert("RGB")
-    small.thumbnail((THUMBNAIL_PX, THUMBNAIL_PX))
+    small.thumbnail((longest_px, longest_px))
     return np.asarray(small)
 
 

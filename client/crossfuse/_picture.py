@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import importlib.util
+import warnings
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -37,9 +38,13 @@ def save_picture(
     """
     require_extra()
     target = Path(path)
-    figure = PRESENTATIONS[answer.pipeline].figure(answer, payloads, title)
+    from matplotlib import rc_context
+
     try:
-        figure.savefig(target, format="png", facecolor=figure.get_facecolor())
+        with rc_context({"text.parse_math": False}), warnings.catch_warnings():  # a $ is a $
+            warnings.filterwarnings("ignore", "Glyph .* missing from font")  # it is drawn as a box
+            figure = PRESENTATIONS[answer.pipeline].figure(answer, payloads, title)
+            figure.savefig(target, format="png", facecolor=figure.get_facecolor())
     except OSError as error:
         reason = (error.strerror or type(error).__name__).lower()
         raise CrossfuseError(

@@ -16,7 +16,6 @@ def vision_language_lines(pair: VisionLanguage, cell: str = "█") -> list[str]:
         "",
         *answer_lines(pair, cell),
         *similarity_lines(pair, cell),
-        "",
         f"  embeddings: {', '.join(embedding_words(pair)) or 'none'}",
         "",
         *state_lines(pair),
@@ -43,11 +42,11 @@ def answer_lines(pair: VisionLanguage, cell: str) -> list[str]:
 
 
 def similarity_lines(pair: VisionLanguage, cell: str) -> list[str]:
-    """How near image and text are to each other; a negative cosine has no bar."""
+    """How near image and text are to each other, where both came; a negative cosine has no bar."""
     if pair.similarity is None:
-        return [f"  {SIMILARITY}: it takes an image and a text"]
+        return []
     filled = bar(min(max(pair.similarity, 0.0), 1.0), cell)
-    return [f"  {SIMILARITY:<{name_width(pair)}}  {filled}  {pair.similarity:6.3f}"]
+    return [f"  {SIMILARITY:<{name_width(pair)}}  {filled}  {pair.similarity:6.3f}", ""]
 
 
 def name_width(pair: VisionLanguage) -> int:

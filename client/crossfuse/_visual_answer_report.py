@@ -47,7 +47,7 @@ def relevance_lines(told: VisualAnswer, cell: str) -> list[str]:
     if told.peak is None:
         return ["  relevance: no part of the image stands out"]
     shades = SHADES[cell]
-    steps = np.ceil(told.relevance / told.relevance.max() * (len(shades) - 1)).astype(int)
+    steps = np.rint(told.relevance / told.relevance.max() * (len(shades) - 1)).astype(int)
     rows, columns = told.relevance.shape
     row, column = told.peak
     edge = f"{MAP_INDENT}+{'-' * 2 * columns}+"
