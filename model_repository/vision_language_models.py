@@ -18,7 +18,7 @@ from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS, VisionLa
 PRESET_OF_TARGET = {"gpu": "vision_language_base", "cpu": "vision_language_small"}
 REQUESTS = PhotoAndText("vision_language", "text")
 
-WAITING = "256 waiting requests are about five seconds of work on two cores, most of it the text encoder's."
+WAITING = "256 waiting requests are about three seconds of work on two cores, most of it the image encoder's."
 
 
 def models(presets: Mapping[str, VisionLanguagePreset] = VISION_LANGUAGE_PRESETS) -> list[Model]:

@@ -18,7 +18,7 @@ from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS, VisualQu
 PRESET_OF_TARGET = {"gpu": "visual_question_answering_base", "cpu": "visual_question_answering_small"}
 REQUESTS = PhotoAndText("visual_question_answering", "question")
 
-WAITING = "128 waiting requests are about five seconds of work on two cores, most of it captions."
+WAITING = "128 waiting questions are about three seconds of work on two cores, with five captions each."
 
 GENERATOR_SECTION = {
     "gpu": """\

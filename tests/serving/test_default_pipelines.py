@@ -90,6 +90,26 @@ def test_a_pipeline_with_releases_is_never_called_unexported(repository):
     assert len(sentences(repository, "video_quality")) == 2
 
 
+def test_what_nobody_exported_yet_leaves_the_others_alone(repository):
+    for pipeline in STEPS:
+        export(repository, pipeline)
+    steps = {"vision_language_gate": "gate", "vision_language_small_tokenizer": "tokenizer"}
+    steps |= {
+        "vision_language_small_text_encoder": "onnxruntime",
+        "vision_language_small_fusion": "onnxruntime",
+    }
+    names = ", ".join(f'{{ model_name: "{name}" }}' for name in steps)
+    texts = {"vision_language": f'platform: "ensemble"\nensemble_scheduling {{ step [ {names} ] }}'}
+    for name, text in (texts | {name: f'backend: "{backend}"' for name, backend in steps.items()}).items():
+        (repository / name / "1").mkdir(parents=True)
+        (repository / name / "config.pbtxt").write_text(f'name: "{name}"\n{text}')
+    sentence = "vision_language is not exported yet; run `python -m export vision_language_small`"
+    assert control.default_pipelines(repository) == (("weld_inspection", "video_quality"), (sentence,))
+    (repository / "vision_language_small_tokenizer/1/tokenizer.json").touch()
+    assert control.default_pipelines(repository)[0] == ("weld_inspection", "video_quality", "vision_language")
+    assert len(sentences(repository, "vision_language")) == 2
+
+
 def test_a_repository_without_one_of_them_is_not_asked_for_it(repository):
     export(repository, "weld_inspection")
     (repository / "video_quality/config.pbtxt").unlink()

@@ -5,10 +5,15 @@ import re
 import numpy as np
 import pytest
 from google.protobuf import json_format, text_format
+from tokenizers import Tokenizer
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
 from model_repository import vision_language_models, visual_question_models
 from model_repository.configuration import Model, render
+from multimodal.vision_language import tokenizer as vision_language_tokenizer
+from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
+from multimodal.visual_question import tokenizer as visual_question_tokenizer
+from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 from serving.backends.dali import contract as dali_contract
 from serving.backends.tokenizer.texts import Contract, Reader, Status, load
 from tests.serving.photo_and_text.words import END, START, TEXTS, UNKNOWN, encoded, row, tokenizer, write
@@ -18,6 +23,16 @@ from training.photo_text_decoding import TextReader
 LENGTH = 8
 PRESENT = [False, True]
 ABSENT = [False, False]
+
+
+def vision_language() -> Tokenizer:
+    preset = VISION_LANGUAGE_PRESETS["vision_language_small"]
+    return Tokenizer.from_str(vision_language_tokenizer.tokenizer_json(preset))
+
+
+def visual_question() -> Tokenizer:
+    preset = VISUAL_QUESTION_PRESETS["visual_question_answering_small"]
+    return Tokenizer.from_str(visual_question_tokenizer.tokenizer_json(preset))
 
 
 @pytest.fixture(scope="module")
@@ -65,6 +80,22 @@ def test_the_reference_reads_every_text_alike(reader, text):
     assert answer["attention_mask"].tolist() == reference.attention_mask.tolist()
     assert answer["text_status"][0] == reference.status
     assert answer["text_valid"][0] == reference.status.usable
+
+
+@pytest.mark.parametrize(("served", "length"), [(vision_language, 32), (visual_question, 24)])
+def test_the_reference_reads_every_text_alike_with_the_tokenizers_that_are_served(tmp_path, served, length):
+    """BERT's pieces as MiniLM's package has them, and the words that question answering learns."""
+    given = served()
+    given.enable_truncation(length)
+    given.enable_padding(length=length)
+    path = tmp_path / "tokenizer.json"
+    path.write_text(given.to_str())
+    backend = Reader(Contract("text", 1, length), load(path, length))
+    reference = TextReader(given, length)
+    for text, answer in zip(TEXTS.values(), read(backend, *TEXTS.values()), strict=True):
+        expected = reference(encoded(text).tobytes())
+        assert answer["input_ids"].tolist() == expected.input_ids.tolist(), text
+        assert answer["text_status"][0] == expected.status, text
 
 
 @pytest.mark.parametrize("text", [text for text in TEXTS.values() if len(text) > 30])
