@@ -17,7 +17,7 @@ def efficientnet_lite0_file() -> Path:
 
 
 def minilm_folder() -> Path:
-    """all-MiniLM-L6-v2: config.json, model.safetensors, tokenizer.json; FileNotFoundError without its package.
+    """all-MiniLM-L6-v2: config, weights and tokenizer.json; FileNotFoundError without its package.
 
     Licence: the package says MIT, the model's own card Apache-2.0.
     """

@@ -48,7 +48,7 @@ class LiteNormalise(nn.Module):
 
 
 def _convolution(in_channels: int, out_channels: int, kernel: int, stride: int, groups: int) -> nn.Sequential:
-    """Padding as TensorFlow's "same" for even sides: with a stride of 2 one row and column more at the end."""
+    """Padded as TensorFlow's "same" pads even sides: a stride of 2 gets a row and column more at the end."""
     over = kernel - stride
     before, after = over // 2, over - over // 2
     return nn.Sequential(

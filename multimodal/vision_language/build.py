@@ -128,19 +128,13 @@ def load_vision_language_weights(
             for prefix in (TRUNK, head):
                 if name.startswith(prefix):
                     state[name.removeprefix(prefix)] = file.get_tensor(name)
-    if not all(any(name.startswith(trunk) for name in state) for trunk in PRETRAINED):
+    absent = tuple(trunk for trunk in PRETRAINED if not any(name.startswith(trunk) for name in state))
+    if absent:
         load_pretrained(model, preset)
     trunk, of_fusion = _states(model)
-    expected = trunk | of_fusion
-    for name, tensor in expected.items():
-        if name.startswith(_absent_trunks(state)):
-            state[name] = tensor
-    require_fit(state, expected, path)
-    model.load_state_dict(state, strict=model.heads.decoder is None)
-
-
-def _absent_trunks(state: Mapping[str, Tensor]) -> tuple[str, ...]:
-    return tuple(trunk for trunk in PRETRAINED if not any(name.startswith(trunk) for name in state))
+    shipped = {name: tensor for name, tensor in trunk.items() if absent and name.startswith(absent)}
+    require_fit(state | shipped, trunk | of_fusion, path)
+    model.load_state_dict(state | shipped, strict=model.heads.decoder is None)
 
 
 def save_vision_language_weights(
@@ -164,7 +158,7 @@ def save_vision_language_weights(
     state = {
         TRUNK + name: _stored(tensor, None if name in buffers else dtype)
         for name, tensor in trunk_state(first).items()
-        if not name.startswith(frozen)
+        if not (frozen and name.startswith(frozen))
     }
     for fusion, model in models.items():
         for name, tensor in _states(model)[1].items():

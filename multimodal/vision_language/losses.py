@@ -29,7 +29,8 @@ class TaskWeights:
     def __post_init__(self) -> None:
         if min(self.alpha, self.beta, self.gamma) < 0 or max(self.alpha, self.beta, self.gamma) == 0:
             raise ValueError(
-                f"task weights: expected none below 0 and one above, got {self.alpha}, {self.beta}, {self.gamma}"
+                "task weights: expected none below 0 and one above, got "
+                f"{self.alpha}, {self.beta}, {self.gamma}"
             )
 
 
@@ -109,8 +110,8 @@ class VisionLanguageLoss(nn.Module):
     def _generation(self, outputs: Mapping[str, Tensor], target_ids: Tensor | None) -> Tensor:
         if target_ids is None or "generation_logits" not in outputs:
             raise ValueError(
-                "vision-language loss: expected generation_logits and target_ids for a gamma above 0, got none; "
-                "give the model a decoder and the target, or set gamma to 0"
+                "vision-language loss: expected generation_logits and target_ids for a gamma above 0, got "
+                "none; give the model a decoder and the target, or set gamma to 0"
             )
         logits = outputs["generation_logits"].flatten(0, 1)
         return functional.cross_entropy(logits, target_ids.flatten(), ignore_index=self.padding_id)

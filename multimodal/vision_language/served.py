@@ -54,7 +54,7 @@ class ServedVisionLanguageFusion(nn.Module):
         super().__init__()
         self.heads = model.heads
 
-    def forward(  # noqa: PLR0913  an exported graph has positional tensors only
+    def forward(
         self,
         image_features: Tensor,
         text_features: Tensor,
@@ -65,7 +65,8 @@ class ServedVisionLanguageFusion(nn.Module):
     ) -> tuple[Tensor, ...]:
         """Answer and embed; what needs a modality that a row has not is zeros.
 
-        image_features (batch, V), text_features (batch, T); *_valid (batch, 1) bool; *_status (batch, 1) int32
+        image_features: (batch, V); text_features: (batch, T); *_valid: (batch, 1) bool
+        *_status: (batch, 1) int32
         returns: answer_probabilities (batch, classes), image_embedding and text_embedding (batch, E) of unit
                  norm, fused_embedding (batch, F) of unit norm, modality_status (batch, 2) int32
         """
