@@ -32,6 +32,7 @@ _DTYPES: dict[str, tuple[str, int]] = {
     "FP16": ("float16", 10),
     "FP32": ("float32", 1),
     "FP64": ("float64", 11),
+    "STRING": ("object", 8),
 }
 
 
@@ -59,9 +60,11 @@ class Tensor:
 
     @property
     def torch(self) -> torch.dtype:
-        """The torch dtype."""
+        """The torch dtype; ValueError for texts, which have none."""
         import torch  # here: a run that finds everything exported must not pay for importing torch
 
+        if self.dtype == "STRING":
+            raise ValueError(f"{self}: expected numbers, got texts, which no network computes")
         return getattr(torch, _DTYPES[self.dtype][0])
 
     def __str__(self) -> str:

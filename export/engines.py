@@ -1,4 +1,4 @@
-"""All of it for one model: build, export, wrap, compare with PyTorch, describe; nothing is published here."""
+"""All of it for one engine: build, export, wrap, compare with PyTorch; nothing is published here."""
 
 from __future__ import annotations
 
@@ -10,25 +10,10 @@ import torch
 from torch import nn
 
 from export import absent_rows, contract, onnx_graphs, parity
-from export.jobs import Job
 from export.pipelines import PRESETS
 
 SERVED, DENSE = "model.onnx", "dense.onnx"
 RANDOM_SEED = 0  # of weights that nobody trained
-
-
-def export_model(job: Job) -> list[parity.ParityRow]:
-    """Write `dense.onnx` and `model.onnx` into the job's folder and compare both with PyTorch.
-
-    The rows say whether the files may be published. ValueError when a graph does not keep its contract.
-    """
-    module = served_module(job.preset, job.model, job.weights, job.fusion)
-    promised = contract.load(job.repository, job.model)
-    job.folder.mkdir(parents=True, exist_ok=True)
-    write_graphs(module, promised, job.folder)
-    return compare_files(
-        module, promised, job.folder, None if job.recorded is None else _recorded(job.recorded)
-    )
 
 
 def write_graphs(module: nn.Module, promised: contract.Contract, folder: Path) -> list[Path]:
@@ -78,6 +63,9 @@ def served_module(preset: str, model: str, weights: Path | None, fusion: str = "
     return module.eval()
 
 
-def _recorded(file: Path) -> dict[str, np.ndarray]:
+def recorded(file: Path | None) -> dict[str, np.ndarray] | None:
+    """Arrays of a file by tensor name; None without a file."""
+    if file is None:
+        return None
     with np.load(file, allow_pickle=False) as arrays:
         return {name: arrays[name] for name in arrays.files}

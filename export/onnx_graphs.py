@@ -7,7 +7,8 @@ import inspect
 import io
 import logging
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import onnx
@@ -21,13 +22,19 @@ EXAMPLE_BATCH = 2  # with 1 the exporter may take the batch axis for a constant
 EXTERNAL_DATA_BYTES = 1_800_000_000  # protobuf ends at 2 GiB
 
 
-def export_dense(module: torch.nn.Module, contract: Contract, path: Path) -> onnx.ModelProto:
+def export_dense(
+    module: torch.nn.Module,
+    contract: Contract,
+    path: Path,
+    lengths: Mapping[str, Sequence[int]] | None = None,
+) -> onnx.ModelProto:
     """Export `module` as the graph that `contract` describes, check it, save it to `path`, return it.
 
     The module's forward takes the contract's inputs in their order, batch first, and returns its outputs so.
+    lengths: of every input that has free dims (-1), those of the example; any others then fit as well
     ValueError when the graph's names, dtypes or dims are not the contract's.
     """
-    tensors = draw(contract, EXAMPLE_BATCH, seed=0)
+    tensors = draw(sized(contract, lengths or {}), EXAMPLE_BATCH, seed=0)
     example = tuple(torch.from_numpy(tensors[tensor.name]) for tensor in contract.inputs)
     batch = torch.export.Dim("batch", min=1, max=contract.max_batch)
     with _silence(), torch.no_grad():
@@ -38,7 +45,7 @@ def export_dense(module: torch.nn.Module, contract: Contract, path: Path) -> onn
             opset_version=OPSET,
             input_names=[tensor.name for tensor in contract.inputs],
             output_names=[tensor.name for tensor in contract.outputs],
-            dynamic_shapes=_dynamic_shapes(module, batch, len(example)),
+            dynamic_shapes=_dynamic_shapes(module, batch, contract.inputs),
             verbose=False,
         )
     if program is None:
@@ -47,6 +54,12 @@ def export_dense(module: torch.nn.Module, contract: Contract, path: Path) -> onn
     check_graph(graph, contract)
     save(graph, path)
     return graph
+
+
+def sized(contract: Contract, lengths: Mapping[str, Sequence[int]]) -> Contract:
+    """The contract with the dims of some inputs in place of free ones."""
+    inputs = (replace(one, dims=tuple(lengths.get(one.name, one.dims))) for one in contract.inputs)
+    return replace(contract, inputs=tuple(inputs))
 
 
 def check_graph(graph: onnx.ModelProto, contract: Contract) -> None:
@@ -92,9 +105,17 @@ def _side_faults(side: str, found: Sequence[onnx.ValueInfoProto], wanted: Sequen
             yield f"{side}: expected {tensor} after the batch, the graph has {dtype}{list(dims)}{batch}"
 
 
-def _dynamic_shapes(module: torch.nn.Module, batch: torch.export.Dim, count: int) -> tuple[object, ...]:
-    """One {0: batch} per tensor; nested once for `forward(*tensors)`: the exporter follows the signature."""
-    axes = tuple({0: batch} for _ in range(count))
+def _dynamic_shapes(
+    module: torch.nn.Module, batch: torch.export.Dim, inputs: Sequence[Tensor]
+) -> tuple[object, ...]:
+    """One {0: batch} per tensor, with its free axes if it has some, between which the exporter finds what is
+    equal; nested once for `forward(*tensors)`: the exporter follows the signature.
+    """
+    free = torch.export.Dim.DYNAMIC
+    axes = tuple(
+        {0: batch} | {axis: free for axis, dim in enumerate(tensor.dims, start=1) if dim == -1}
+        for tensor in inputs
+    )
     kinds = [parameter.kind for parameter in inspect.signature(module.forward).parameters.values()]
     return (axes,) if kinds == [inspect.Parameter.VAR_POSITIONAL] else axes
 

@@ -10,6 +10,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Protocol
 
 from export.quality_models import VideoQuality
+from export.vision_language_models import VisionLanguage
+from export.visual_question_models import VisualQuestionAnswering
 from export.weld_models import WeldInspection
 
 if TYPE_CHECKING:
@@ -22,7 +24,9 @@ class Pipeline(Protocol):
     presets: tuple[str, ...]
 
     def models(self, preset: str) -> tuple[str, ...]:
-        """Names of the models with an engine; the slowest first, so that two processes end together."""
+        """Names of the models with files that export writes; the slowest first, so that two processes end
+        together.
+        """
         ...
 
     def fusions(self, preset: str) -> tuple[str, ...]:
@@ -46,13 +50,18 @@ class Pipeline(Protocol):
         ...
 
 
-PIPELINES: dict[str, Pipeline] = {"weld_inspection": WeldInspection(), "video_quality": VideoQuality()}
+PIPELINES: dict[str, Pipeline] = {
+    "weld_inspection": WeldInspection(),
+    "video_quality": VideoQuality(),
+    "vision_language": VisionLanguage(),
+    "visual_question_answering": VisualQuestionAnswering(),
+}
 
 PRESETS = {preset: pipeline for pipeline in PIPELINES.values() for preset in pipeline.presets}
 
 
 def model_names(preset: str) -> tuple[str, ...]:
-    """The models of a preset that have an engine, in the order in which they are exported."""
+    """The models of a preset that export writes files for, in the order in which they are exported."""
     return PRESETS[preset].models(preset)
 
 
