@@ -1,6 +1,6 @@
-"""A map of relevance as a glow over a darkened grey image, smooth and with its scale.
+"""A map of relevance as a glow over a darkened image, smooth and with its scale.
 
-Only lightness carries it, which grows from least to most: it reads alike with any kind of colour vision, in
+Lightness carries it, which only grows from least to most: it reads alike with any kind of colour vision, in
 print, and over an image of any colours.
 """
 
@@ -21,6 +21,7 @@ from ._panels import FAINT, PAPER
 
 GLOW = colormaps["inferno"]
 GREY = (0.299, 0.587, 0.114)  # luma of R, G, B; source: ITU-R BT.601
+FADED = 0.5  # towards grey: the glow's colours stand out, and shapes of equal lightness stay apart
 DARKENED = 0.42  # of the image's own lightness, so that the glow is the brightest thing
 DRAWN_PX = 512  # of the longer side: smooth on the panel
 OUTLINED = 0.5  # of the peak
@@ -41,12 +42,13 @@ def smooth(relevance: NDArray[Any], height: int, width: int) -> Map:
 
 def glowing(pixels: NDArray[np.uint8], shares: Map) -> Map:
     """Pixels (height, width, 3) of uint8 and shares (height, width) -> RGB 0 to 1 of the same size."""
-    grey: Map = (pixels.astype(np.float64) / 255.0) @ np.array(GREY) * DARKENED
-    return blended(grey[..., None], shares)
+    colours: Map = pixels.astype(np.float64) / 255.0
+    grey = (colours @ np.array(GREY))[..., None]
+    return blended(DARKENED * (colours + FADED * (grey - colours)), shares)
 
 
 def blended(under: Map, shares: Map) -> Map:
-    """The glow added to grey lightness (..., 1) as light is, so that more relevance is never darker."""
+    """The glow added to colours (..., 3) or greys (..., 1), so that more relevance is never darker."""
     glow = np.asarray(GLOW(shares), np.float64)[..., :3]
     return 1.0 - (1.0 - under) * (1.0 - glow)
 

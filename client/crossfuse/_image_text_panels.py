@@ -9,6 +9,7 @@ from typing import Any
 import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
+from matplotlib.text import Text
 
 from ._image_text import only_image, text_bytes
 from ._media import read_photo
@@ -66,7 +67,16 @@ def draw_words(axes: Axes, size_in: tuple[float, float], said: str, largest_pt: 
     blank(axes)
     width_in, height_in = size_in
     points, lines = fitted_words(f"“{said}”" if said else "", width_in, height_in, largest_pt)
-    axes.text(0, 0.96, "\n".join(lines), fontsize=points, color=INK, va="top", linespacing=1.25)
+    text = axes.text(0, 0.96, "\n".join(lines), fontsize=points, color=INK, va="top", linespacing=1.25)
+    keep_within(text, width_in)
+
+
+def keep_within(text: Text, width_in: float) -> None:
+    """Make letters smaller where they are wider than most, so that no line leaves its place."""
+    figure = text.get_figure(root=True)
+    if figure is not None and text.get_text():
+        excess = text.get_window_extent().width / figure.dpi / width_in
+        text.set_fontsize(float(text.get_fontsize()) / max(excess, 1.0))
 
 
 def fitted_words(text: str, width_in: float, height_in: float, largest_pt: float) -> tuple[float, list[str]]:
@@ -75,7 +85,7 @@ def fitted_words(text: str, width_in: float, height_in: float, largest_pt: float
     while True:
         letters, room = int(width_in / (LETTER_SHARE * points)), int(height_in / (LINE_SHARE * points))
         lines = wrap(text, max(letters, 1), max_lines=max(room, 1), placeholder=" …")
-        whole = not lines or not lines[-1].endswith(" …")
+        whole = not lines or not lines[-1].endswith("…")
         if whole or points <= SMALL_PT:
             return points, lines
         points = max(SMALL_PT, points - 1.5)

@@ -31,7 +31,7 @@ class VisualAnswer(Answer):
     """(rows, columns), not negative: how much each part of the image has to do with the question, from its
     top left to its bottom right."""
     matching_score: float
-    """How well question and image go together; higher is better."""
+    """Probability, 0 to 1, that image and question belong together, by the model that made `relevance`."""
 
     @property
     def peak(self) -> tuple[int, int] | None:

@@ -18,6 +18,7 @@ from ._image_text_panels import (
     draw_image,
     draw_words,
     fitted_words,
+    keep_within,
     place,
     shorten_file,
     show_plain,
@@ -59,7 +60,7 @@ def visual_answer_figure(told: VisualAnswer, payloads: Mapping[str, Payload], ti
         draw_scale(
             figure, place(figure, middle_in + PANEL_IN * 0.05, TOP_IN + PANEL_IN + 0.2, scale_in, 0.13)
         )
-    else:
+    elif state.usable:
         note = "no part of the image stands out"
         middle.text(
             0.5, -0.04, note, transform=middle.transAxes, ha="center", va="top", color=FAINT, fontsize=10
@@ -89,7 +90,7 @@ def draw_verdict(axes: Axes, told: VisualAnswer, width_in: float) -> None:
     said, colour = (told.answer, ANSWER) if told.answer else ("no answer", STATUS_COLOURS[Status.CORRUPT])
     points, lines = fitted_words(said, width_in / BOLD, VERDICT_IN, VERDICT_PT)
     style: dict[str, Any] = {"ha": "right", "weight": "bold", "color": colour, "linespacing": 1.1}
-    axes.text(1, 0.34, "\n".join(lines), fontsize=points, va="bottom", **style)
+    keep_within(axes.text(1, 0.34, "\n".join(lines), fontsize=points, va="bottom", **style), width_in)
     if told.answer:
         share = f"with probability {told.probability:.1%}"
         axes.text(1, 0.2, share, fontsize=12, color=FAINT, ha="right", va="center")
@@ -102,9 +103,10 @@ def draw_evidence(axes: Axes, told: VisualAnswer) -> None:
     heading(axes, "Captions used", None)
     for down_in, lines in listed(counted(told.captions), CAPTIONS_IN):
         style: dict[str, Any] = {"fontsize": 10.5, "color": INK, "va": "top", "linespacing": 1.25}
-        axes.text(0.0, down_in, "\n".join(lines), **style)
-    fact(axes, CAPTIONS_IN, "Answer from the captions alone", told.caption_answer or "none")
-    fact(axes, CAPTIONS_IN + 0.62, "Image and question match", f"{told.matching_score:.2f}")
+        keep_within(axes.text(0.0, down_in, "\n".join(lines), **style), SIDE_IN)
+    if told.answer:
+        fact(axes, CAPTIONS_IN, "Answer from the captions alone", told.caption_answer or "none")
+        fact(axes, CAPTIONS_IN + 0.62, "Image fits question", f"{told.matching_score:.1%}")
     state = told.status["question"]
     words = state.name if state is Status.OK else f"{state.name}: {meaning('question', state)}"
     axes.text(0, CAPTIONS_IN + 1.24, "Question", fontsize=10, color=FAINT, va="top")
@@ -129,12 +131,5 @@ def listed(captions: list[str], height_in: float) -> list[tuple[float, list[str]
 def fact(axes: Axes, down_in: float, name: str, value: str) -> None:
     """A name, and its value in bold below."""
     axes.text(0, down_in, name, fontsize=10, color=FAINT, va="top")
-    axes.text(
-        0,
-        down_in + 0.2,
-        shorten(value, 40, placeholder=" …"),
-        fontsize=13,
-        weight="bold",
-        color=INK,
-        va="top",
-    )
+    style: dict[str, Any] = {"fontsize": 13, "weight": "bold", "color": INK, "va": "top"}
+    keep_within(axes.text(0, down_in + 0.2, shorten(value, 40, placeholder=" …"), **style), SIDE_IN)

@@ -17,13 +17,13 @@ MAP_INDENT = "    "
 
 def visual_answer_lines(told: VisualAnswer, cell: str = "█") -> list[str]:
     """Answer, what the captions alone say, the captions, the map of relevance, the states."""
-    wide = len("from captions alone")
+    wide = len("image fits question")
     return [
         f"{told.answer}, {told.probability:.1%}{answered_by(told)}",
         "",
         f"  {'probability':<{wide}}  {bar(told.probability, cell)}  {told.probability:6.1%}",
+        f"  {'image fits question':<{wide}}  {bar(told.matching_score, cell)}  {told.matching_score:6.1%}",
         f"  {'from captions alone':<{wide}}  {told.caption_answer or 'no answer'}",
-        f"  {'image and question':<{wide}}  match {told.matching_score:.3f}",
         "",
         f"  captions used: {'' if told.captions else 'none'}".rstrip(),
         *(f"    {caption}" for caption in counted(told.captions)),
