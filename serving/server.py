@@ -20,10 +20,10 @@ HOST = "127.0.0.1"
 # be given the port of the server as its source, connect to itself and keep the port from the server.
 FREE_PORTS = range(20000, 32000)
 # Shared memory of each python backend process, taken whole when it starts and grown by steps of this size,
-# for good. The twelve processes of both pipelines start with 24 MiB; 64 requests at once to each took them to
-# 52, within the 64 MiB that a container has by default (in steps of 4 MiB: 68, of 8: 104). A video of 10 MB
-# takes gate and preprocess to 20 MiB each. Where nothing is left, a request gets an error that says so, and
-# the next one an answer.
+# for good. The twelve processes of two pipelines start with 24 MiB; 64 requests at once to each took them to
+# 52 (in steps of 4 MiB: 68, of 8: 104). A video of 10 MB takes gate and preprocess to 20 MiB each. All four
+# pipelines are 27 processes, 54 MiB before the first request: a container, which has 64 MiB by default, wants
+# `--shm-size=512m`. Where nothing is left, a request gets an error that says so, and the next one an answer.
 SHM_BYTES = 2 << 20
 SHM_BUSY_BYTES = 8 << 20  # what the region of an engine may grow to with full batches of the largest input
 ANSWER_S = 2.0  # for a health call, which the server answers without touching a model
