@@ -7,7 +7,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 
 @dataclass(frozen=True)
@@ -15,11 +15,19 @@ class Classes:
     """Answers that name a class; items have a `label`.
 
     probabilities: the output whose largest column is the answer, for `accuracy`
-    anomaly:       the output that is high for whatever is not the normal class, for `auroc`
+    anomaly:       the output that is high for whatever is not the normal class, for `auroc`; empty where no
+                   class is the normal one
     """
 
     probabilities: str
-    anomaly: str
+    anomaly: str = ""
+
+
+@dataclass(frozen=True)
+class Words:
+    """Answers that are words; items have a `label`. output: has to be the name of its class."""
+
+    output: str
 
 
 @dataclass(frozen=True)
@@ -37,7 +45,9 @@ class Budget:
     lossless:      modalities that both decoders read alike; items of nothing else are held to
                    `lossless_tolerance`, whatever the output; empty where there is no such modality
     exact:         outputs that must be equal, whatever the weights: what the decoder says
-    distributions: outputs whose last axis has to sum to 1, for requests of which anything could be read
+    distributions: outputs whose last axis has to sum to 1, for requests of which enough could be read
+    needed:        modalities that have to be readable for that
+    words:         outputs of words -> least share of items that must have PyTorch's with the same weights
     judged_as:     what an answer is, and so how it is judged where the truth is known; the judges themselves
                    are in `serving/releases/judges.py`
     drops:         metric -> by how much a set may be worse than the live one
@@ -49,10 +59,12 @@ class Budget:
     lossless_tolerance: float
     exact: tuple[str, ...]
     distributions: tuple[str, ...]
-    judged_as: Classes | Score
+    judged_as: Classes | Score | Words
     drops: Mapping[str, float]
     median_ratio: float
     p95_ratio: float
+    needed: int = 1
+    words: Mapping[str, float] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
         for name in ("median_ratio", "p95_ratio"):
@@ -125,6 +137,44 @@ BUDGETS = {
         # As for welds: the same server, the same way of asking.
         median_ratio=1.2,
         p95_ratio=1.5,
+    ),
+    "vision_language": Budget(
+        tolerances={
+            "answer_probabilities": PICTURES,
+            "image_embedding": PICTURES,
+            "text_embedding": PICTURES,
+            "fused_embedding": PICTURES,
+        },
+        # Tokens are whole numbers: what is made of a text alone differs by rounding.
+        lossless=frozenset({"text"}),
+        lossless_tolerance=1e-4,
+        exact=("modality_status",),
+        distributions=("answer_probabilities",),
+        needed=2,
+        judged_as=Classes(probabilities="answer_probabilities"),
+        # Of 52 complete items two may be lost: two trainings that answer 99 % right differ by one.
+        drops={"accuracy": 0.04},
+        median_ratio=1.2,
+        p95_ratio=1.5,
+    ),
+    "visual_question_answering": Budget(
+        tolerances={
+            "answer_probability": PICTURES,
+            "relevance": PICTURES,
+            "matching_score": PICTURES,
+        },
+        lossless=frozenset(),
+        lossless_tolerance=0.0,
+        exact=("modality_status",),
+        distributions=(),
+        # A photo that is a few levels off turns an answer over where two are as likely, one in hundreds; of
+        # drawn words one in tens, and a caption that differs may change what is answered from captions.
+        words={"answer": 0.95, "caption_answer": 0.8},
+        judged_as=Words("answer"),
+        drops={"accuracy": 0.04},
+        # An answer is a few runs of small graphs, one after the other: the scheduler of a busy machine shows.
+        median_ratio=1.3,
+        p95_ratio=1.6,
     ),
 }
 

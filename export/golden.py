@@ -27,6 +27,8 @@ from tqdm import tqdm
 from export import manifest
 from export.golden_items import WeldSet
 from export.golden_network import Network
+from export.golden_questions import QuestionSet
+from export.golden_replies import vision_language, visual_question
 from export.golden_videos import VideoSet
 
 ROOT = Path(__file__).parents[1]
@@ -85,7 +87,14 @@ class GoldenSet(Protocol):
 
 
 # pipeline -> how its items are chosen and answered; a new pipeline is one entry
-GOLDEN: dict[str, GoldenSet] = {"weld_inspection": WeldSet(), "video_quality": VideoSet()}
+GOLDEN: dict[str, GoldenSet] = {
+    "weld_inspection": WeldSet(),
+    "video_quality": VideoSet(),
+    "vision_language": QuestionSet(
+        "vision_language_small", "text", vision_language, alone=True, fusions=True
+    ),
+    "visual_question_answering": QuestionSet("visual_question_answering_small", "question", visual_question),
+}
 
 
 def parser(words: Sequence[str] = ()) -> argparse.ArgumentParser:
@@ -203,7 +212,7 @@ def _write_answers(folder: Path, chosen: GoldenSet, items: Sequence[Item], netwo
     )
     stacked = {name: np.stack([answer[name] for answer in answers]) for name in answers[0]}
     if broken := sorted(
-        name for name, array in stacked.items() if not np.isfinite(array.astype(np.float64)).all()
+        name for name, array in stacked.items() if array.dtype.kind == "f" and not np.isfinite(array).all()
     ):
         raise ValueError(f"{weights}: expected finite answers, got NaN or infinity in {', '.join(broken)}")
     draft = path.with_suffix(".draft.npz")

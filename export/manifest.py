@@ -35,6 +35,8 @@ APART = (
     "export/golden.py",
     "export/golden_items.py",
     "export/golden_network.py",
+    "export/golden_questions.py",
+    "export/golden_replies.py",
     "export/golden_videos.py",
     "export/budgets.py",
     "export/released.py",

@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from export.budgets import Classes
     from serving.releases.replay import Answers
 
-NO_CLASS = "no class"  # where a probability is no number; -1 picks it
+NO_CLASS = "no class"  # where a probability is no number, or none is above 0; -1 picks it
 
 
 @dataclass(frozen=True)
@@ -25,11 +25,13 @@ class ClassJudge:
     """Entry of `serving.releases.judges.JUDGES`. outputs: those that say the class."""
 
     outputs: Classes
-    metrics: ClassVar[Mapping[str, Metric]] = {
-        "accuracy": Metric("accuracy", "{:.1%}"),
-        "auroc": Metric("AUROC", "{:.1%}"),
-    }
     truth: ClassVar[str] = "a known class and is whole"
+
+    @property
+    def metrics(self) -> Mapping[str, Metric]:
+        """Name as in the budget's `drops` -> title and how it is written; no AUROC without a normal class."""
+        found = {"accuracy": Metric("accuracy", "{:.1%}")}
+        return found | {"auroc": Metric("AUROC", "{:.1%}")} if self.outputs.anomaly else found
 
     def places(self, compared: Compared) -> list[int]:
         """Of the items whose class has to be right."""
@@ -49,7 +51,7 @@ class ClassJudge:
         old, new = (float((self._predicted(compared, side, places) == labels).mean()) for side in sides)
         found = {"accuracy": (old, new)}
         defect = labels != compared.golden.normal
-        if defect.any() and not defect.all():
+        if self.outputs.anomaly and defect.any() and not defect.all():
             before, after = (
                 auroc(defect, compared.rows(side, self.outputs.anomaly, places).ravel()) for side in sides
             )
@@ -131,11 +133,12 @@ class ClassJudge:
         return np.asarray([compared.golden.items[place].label for place in places])
 
     def _predicted(self, compared: Compared, answers: Answers, places: Sequence[int]) -> np.ndarray:
-        """Classes as answered, (places,); -1 where a probability is no number."""
+        """Classes as answered, (places,); -1 where a probability is no number, or all of them are zero."""
         import numpy as np
 
         rows = compared.rows(answers, self.outputs.probabilities, places)
-        return np.where(np.isfinite(rows).all(axis=1), rows.argmax(axis=1), -1)
+        named = np.isfinite(rows).all(axis=1) & rows.any(axis=1)
+        return np.where(named, rows.argmax(axis=1), -1)
 
     def _counts(self, compared: Compared, side: Answers, places: Sequence[int]) -> np.ndarray:
         import numpy as np

@@ -80,8 +80,9 @@ class Compared:
         return [place for place in self.both if self.golden.items[place].complete]
 
     def readable(self, answers: Answers) -> list[int]:
-        """Places of the items that both answered and of which `answers` could read anything."""
-        return [place for place in self.both if is_readable(answers.outputs[place] or {})]
+        """Places of the items that both answered and of which `answers` could read enough."""
+        needed = self.budget.needed
+        return [place for place in self.both if is_readable(answers.outputs[place] or {}, needed)]
 
 
 def tensor_of(outputs: dict[str, Any] | None, name: str) -> np.ndarray:
@@ -92,7 +93,7 @@ def tensor_of(outputs: dict[str, Any] | None, name: str) -> np.ndarray:
     return tensor
 
 
-def is_readable(outputs: Mapping[str, np.ndarray]) -> bool:
-    """Whether anything of a request could be read; where nothing was, an answer has zeros for its shares."""
+def is_readable(outputs: Mapping[str, np.ndarray], needed: int = 1) -> bool:
+    """Whether so many modalities of a request could be read; else an answer has zeros for its shares."""
     status = outputs.get("modality_status")
-    return status is None or bool(((status != ABSENT) & (status != CORRUPT)).any())
+    return status is None or int(((status != ABSENT) & (status != CORRUPT)).sum()) >= needed

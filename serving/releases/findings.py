@@ -3,10 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from serving.releases.compared import Compared, Finding, tensor_of
 from serving.releases.judges import drop_of, judge_of
 from serving.releases.replay import ratios
+
+if TYPE_CHECKING:
+    import numpy as np
 
 
 def judge(compared: Compared) -> list[Finding]:
@@ -16,7 +20,7 @@ def judge(compared: Compared) -> list[Finding]:
         return found
     finite = _finite(compared)
     found += [finite, *(_distributions(compared) if finite.passed else ())]
-    found += [_statuses(compared), _numbers(compared)]
+    found += [_statuses(compared), _numbers(compared), *_words(compared)]
     found += _metrics(compared)
     if compared.live.ms and compared.new.ms:
         found += _latency(compared)
@@ -118,6 +122,34 @@ def _numbers(compared: Compared) -> Finding:
         f"{compared.golden.items[place].id}; the engines are not what these weights make: export them again"
     )
     return Finding("numbers", False, text, value, limit, "{:.2g}")
+
+
+def _words(compared: Compared) -> Iterator[Finding]:
+    """Texts against PyTorch's with the same weights: the share of items that have the same."""
+    import numpy as np
+
+    for name, least in compared.budget.words.items() if compared.expected else ():
+        wanted = (compared.expected or {})[name]
+        came = {place: tensor_of(compared.new.outputs[place], name) for place in compared.both}
+        others = [place for place, texts in came.items() if not np.array_equal(texts, wanted[place])]
+        share, allowed = len(others) / len(came), 1 - least
+        if share <= allowed:
+            text = (
+                f"{name} as PyTorch says with the same weights for {len(came) - len(others)} of {len(came)}"
+            )
+            yield Finding(f"words of {name}", True, text, share, allowed, "{:.1%}")
+            continue
+        first = others[0]
+        text = (
+            f"words: expected {name} as PyTorch says with the same weights for {least:.0%} of {len(came)} "
+            f"items, got {1 - share:.0%}, as {_told(came[first])} instead of {_told(wanted[first])} for "
+            f"{compared.golden.items[first].id}; the files are not what these weights make: export them again"
+        )
+        yield Finding(f"words of {name}", False, text, share, allowed, "{:.1%}")
+
+
+def _told(texts: np.ndarray) -> str:
+    return " / ".join(repr(str(text)) for text in texts.ravel())
 
 
 def differences(compared: Compared) -> list[tuple[str, float, float, int]]:

@@ -6,11 +6,12 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
-from export.budgets import Budget, Classes, Score
+from export.budgets import Budget, Classes, Score, Words
 from serving.releases.class_judge import ClassJudge
 from serving.releases.compared import Compared, Finding
 from serving.releases.score_judge import ScoreJudge
 from serving.releases.verdicts import Changes, Metric
+from serving.releases.word_judge import WordJudge
 
 
 class Judge(Protocol):
@@ -52,7 +53,7 @@ class Judge(Protocol):
 
 
 # what answers are -> who judges them; a new kind of answer is one class in export/budgets.py and one entry
-JUDGES: dict[type, Callable[[Any], Judge]] = {Classes: ClassJudge, Score: ScoreJudge}
+JUDGES: dict[type, Callable[[Any], Judge]] = {Classes: ClassJudge, Score: ScoreJudge, Words: WordJudge}
 
 
 def judge_of(budget: Budget) -> Judge:

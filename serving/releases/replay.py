@@ -10,6 +10,8 @@ from types import TracebackType
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    import numpy as np
+
     from serving.releases.golden import Arrays
 
 # An answer takes a tenth of a second. A request is never cancelled: a deadline that fires can take the server
@@ -84,8 +86,19 @@ class Asker:
         self._is_out = False
         if error is not None:
             raise RuntimeError(" ".join(str(error.message()).split()))
-        outputs = {output.name: result.as_numpy(output.name)[0] for output in result.get_response().outputs}
+        names = [output.name for output in result.get_response().outputs]
+        outputs = {name: _plain(result.as_numpy(name)[0]) for name in names}
         return outputs, 1e3 * (ended - started)
+
+
+def _plain(array: np.ndarray) -> np.ndarray:
+    """Texts as numpy's own, which compare and are stored like numbers; they come as objects of bytes."""
+    if array.dtype.kind != "O":
+        return array
+    import numpy as np
+
+    texts = [text.decode() if isinstance(text, bytes) else str(text) for text in array.ravel()]
+    return np.asarray(texts, np.str_).reshape(array.shape)
 
 
 def replay(

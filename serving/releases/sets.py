@@ -14,8 +14,8 @@ from pathlib import Path
 from typing import Any
 
 from export import contract, manifest
-from serving.releases import graphs
-from serving.required import DEFAULT_FILES, configuration, models_of
+from serving.releases import graphs, word_files
+from serving.required import EXPORTED, configuration, models_of, version_files
 
 SHA256 = re.compile(r"[0-9a-f]{64}")
 UNSEEN = ".plan"  # TensorRT opens a plan only on a GPU like the one it was built for: `check` is its proof
@@ -60,7 +60,7 @@ def read_set(source: Path, pipeline: str, repository: Path, target: str) -> dict
     for model in (model for model in steps if model in folders):
         described, wrong = _described(model, folders[model])
         if not wrong:
-            found[model] = _candidate(model, folders[model], described, _engine(repository, model, target))
+            found[model] = _candidate(model, folders[model], described, _loaded(repository, model, target))
             wrong = list(_member_faults(found[model], repository, target))
         faults += wrong
     faults += _class_faults(found.values(), contract.load(repository, pipeline, target))
@@ -114,7 +114,7 @@ def _files_of(folder: Path) -> Path:
 
 def _has_engine(folder: Path) -> bool:
     """Whether an export filled a version folder of a repository: a manifest, or what should have one."""
-    return any(file.name == manifest.FILE or file.suffix in (".onnx", UNSEEN) for file in folder.iterdir())
+    return any(file.suffix in EXPORTED for file in folder.iterdir())
 
 
 def _foreign(name: str, steps: list[str], pipeline: str) -> str:
@@ -175,16 +175,14 @@ def _recipe_sha256(content: Mapping[str, Any]) -> str:
         return ""
 
 
-def _engine(repository: Path, model: str, target: str) -> str | None:
-    """The file that the server of `target` loads from a version folder."""
-    config = configuration(repository, model, target)
-    engine = config.backend or config.platform.split("_")[0]
-    return config.default_model_filename or DEFAULT_FILES.get(engine)
+def _loaded(repository: Path, model: str, target: str) -> tuple[str, ...]:
+    """The files that the server of `target` loads from a version folder."""
+    return tuple(name for name in version_files(configuration(repository, model, target)) if name)
 
 
-def _candidate(model: str, folder: Path, content: Mapping[str, Any], engine: str | None) -> Candidate:
+def _candidate(model: str, folder: Path, content: Mapping[str, Any], engines: tuple[str, ...]) -> Candidate:
     files = content["files"]
-    loaded = [entry["bytes"] for name, entry in files.items() if engine and name.startswith(engine)]
+    loaded = [entry["bytes"] for name, entry in files.items() if name.startswith(engines)]
     return Candidate(
         model=model,
         folder=folder,
@@ -197,11 +195,14 @@ def _candidate(model: str, folder: Path, content: Mapping[str, Any], engine: str
 
 
 def _member_faults(candidate: Candidate, repository: Path, target: str) -> Iterator[str]:
-    model, engine = candidate.model, _engine(repository, candidate.model, target)
+    model = candidate.model
     promised = contract.load(repository, model, target)
-    if engine and engine not in candidate.files:
-        named = ", ".join(candidate.files)
-        yield f"{model}: expected {engine}, which target {target} loads, its manifest names {named}; add it"
+    for engine in _loaded(repository, model, target):
+        if engine not in candidate.files:
+            named = ", ".join(candidate.files)
+            yield (
+                f"{model}: expected {engine}, which target {target} loads, its manifest names {named}; add it"
+            )
     if candidate.manifest.get("contract_sha256", promised.digest) != promised.digest:
         yield (
             f"{model}: expected an engine for the tensors of its config.pbtxt, got one exported for others "
@@ -209,10 +210,13 @@ def _member_faults(candidate: Candidate, repository: Path, target: str) -> Itera
         )
     seen: set[str] = set()
     for name, digest in candidate.files.items():
-        if name.endswith(".onnx") and digest not in seen:  # of a head both files are the same
+        described = word_files.graph_contract(promised, name)
+        if name.endswith(".onnx") and described and digest not in seen:  # of a head both files are the same
             seen.add(digest)
-            for fault in graphs.faults(candidate.folder / name, promised, candidate.files):
+            for fault in graphs.faults(candidate.folder / name, described, candidate.files):
                 yield f"{model}: {name}: {fault}"
+    for name, fault in word_files.faults(candidate.folder, promised):
+        yield f"{model}: {name}: {fault}"
 
 
 def _class_faults(found: Any, ensemble: contract.Contract) -> Iterator[str]:

@@ -75,7 +75,7 @@ def test_the_digest_follows_the_interface_and_not_the_engine():
     ("broken", "sentence"),
     [
         ("naem: 3", r"config.pbtxt: expected a Triton model configuration, got: .*naem"),
-        ('input { name: "x" data_type: TYPE_STRING }', "x: expected a dtype of BOOL, .*, got STRING"),
+        ('input { name: "x" data_type: TYPE_BF16 }', "x: expected a dtype of BOOL, .*, got BF16"),
         ('input { name: "x" data_type: TYPE_F32 }', "expected a Triton model configuration, got: .*TYPE_F32"),
     ],
 )
@@ -98,3 +98,10 @@ def test_asking_for_an_unknown_tensor_lists_the_known_ones():
     with pytest.raises(LookupError, match="nose: input: expected one of air, there, got water"):
         parse(TEXT).input("water")
     assert parse(TEXT).output("smell").dims == (2,)
+
+
+def test_texts_have_a_place_in_a_contract_but_no_network_computes_them():
+    told = parse('name: "m" output { name: "answer" data_type: TYPE_STRING dims: [ 1 ] }').outputs[0]
+    assert (str(told), told.numpy) == ("answer STRING[1]", np.dtype(object))
+    with pytest.raises(ValueError, match=r"answer STRING\[1\]: expected numbers, got texts"):
+        _ = told.torch
