@@ -19,6 +19,7 @@ from benchmarks import record, stages
 BUILD = Path("build/benchmarks")
 QUICK = {"flips": 4, "blocks": 2, "steady_s": 3.0}
 QUICK_CONTENTS = 2
+ACCURACY_PIPELINES = ("vision_language", "visual_question_answering")
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -29,7 +30,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         _check_swap(parser, chosen)
     elif chosen.verb == "stages" and chosen.requests < 1:
         parser.error(f"--requests: expected at least 1, got {chosen.requests}")
-    run = {"stages": run_stages, "swap": run_swap, "ladder": run_ladder}[chosen.verb]
+    elif chosen.verb == "accuracy" and chosen.every < 1:
+        parser.error(f"--every: expected at least 1, got {chosen.every}")
+    run = {"stages": run_stages, "swap": run_swap, "ladder": run_ladder, "accuracy": run_accuracy}[
+        chosen.verb
+    ]
     try:
         path, faults = run(chosen)
     except (OSError, ValueError, RuntimeError, LookupError, CrossfuseError) as error:
@@ -44,7 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Every measurement and its arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split(":")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder")
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder|accuracy")
     verb = verbs.add_parser("stages", help="where the time of one request goes", description=stages.__doc__)
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--welds", type=Path, help="folder of weld runs (default: twelve simulated ones)")
@@ -53,6 +58,7 @@ def make_parser() -> argparse.ArgumentParser:
     verb.add_argument("--out", type=Path, default=BUILD / "stages.json", help="default: %(default)s")
     _add_swap(verbs)
     _add_ladder(verbs)
+    _add_accuracy(verbs)
     return parser
 
 
@@ -91,6 +97,22 @@ def _add_ladder(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> N
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--quick", action="store_true", help=f"one clip of each of {QUICK_CONTENTS} contents")
     verb.add_argument("--out", type=Path, default=BUILD / "ladder.json", help="default: %(default)s")
+
+
+def _add_accuracy(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser(
+        "accuracy",
+        help="how many questions of a test split are answered right through a server",
+        description="Ask the served pipeline the official test split of easy-VQA, ask PyTorch the same, and "
+        "set both beside controls that look at another picture or at none. Fails when the two lie more than "
+        "0.2 points apart.",
+    )
+    verb.add_argument("pipeline", choices=ACCURACY_PIPELINES)
+    verb.add_argument("--every", type=int, default=1, metavar="N", help="ask every N-th question only")
+    verb.add_argument("--url", help="a running server (default: start one)")
+    verb.add_argument("--preset", help="what the server runs (default: PIPELINE_small)")
+    verb.add_argument("--weights", type=Path, help="that it was exported from (default: weights/PRESET)")
+    verb.add_argument("--out", type=Path, help=f"default: {BUILD}/accuracy_PIPELINE.json")
 
 
 def _check_swap(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
@@ -145,6 +167,21 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     _say(ladder.table(result))
     ladder_picture.draw(scored, result, chosen.out.with_suffix(".png"))
     return record.write(chosen.out, facts | {"fusion": fusion, "result": result}), []
+
+
+def run_accuracy(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Measure and write JSON; a goal that is missed is a figure, a server unlike PyTorch a failure."""
+    from benchmarks import accuracy  # here: the client's and PyTorch's imports cost seconds elsewhere
+
+    pipeline, preset = chosen.pipeline, chosen.preset or f"{chosen.pipeline}_small"
+    weights = chosen.weights or accuracy.WEIGHTS / f"{preset}.safetensors"
+    facts = record.circumstances(accuracy.SHUFFLE_SEED)
+    with ExitStack() as own:
+        url = chosen.url or own.enter_context(serving.running([pipeline])).grpc
+        result = accuracy.measure(url, pipeline, preset, weights, chosen.every)
+    _say(accuracy.table(result))
+    path = chosen.out or BUILD / f"accuracy_{pipeline}.json"
+    return record.write(path, facts | {"result": result}), accuracy.faults(result)
 
 
 def _say(text: str) -> None:

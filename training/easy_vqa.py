@@ -72,6 +72,21 @@ class EasyVqa:
         """What each question asks for, see question_kind."""
         return tuple(question_kind(question) for question in self.questions)
 
+    def every(self, step: int) -> EasyVqa:
+        """Every step-th question, with the pictures that these are about."""
+        if step < 1:
+            raise ValueError(f"easy-VQA: expected every 1st question or more rarely, got every {step}")
+        asked = np.arange(0, len(self.questions), step)
+        pictures, rows = np.unique(self.rows[asked], return_inverse=True)
+        return EasyVqa(
+            tuple(self.pictures[index] for index in pictures),
+            self.images[pictures],
+            self.image_ids[pictures],
+            tuple(self.questions[index] for index in asked),
+            self.answers[asked],
+            rows.astype(np.int64),
+        )
+
     def only(self, pictures: Sequence[int] | NDArray[np.int64]) -> EasyVqa:
         """The chosen pictures, in that order, with the questions about them."""
         chosen = np.asarray(pictures, np.int64)

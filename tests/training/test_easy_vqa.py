@@ -75,6 +75,17 @@ def test_questions_follow_their_picture_into_a_part(split):
     assert np.array_equal(part.images[0], split.images[7])
 
 
+def test_every_so_manyth_question_brings_its_pictures_along(split):
+    part = split.every(50)
+    assert part.questions == split.questions[::50]
+    assert np.array_equal(part.answers, split.answers[::50])
+    assert np.array_equal(part.image_ids[part.rows], split.image_ids[split.rows[::50]])
+    assert np.array_equal(part.images[part.rows[3]], split.images[split.rows[150]])
+    assert set(part.rows) == set(range(len(part.pictures)))
+    with pytest.raises(ValueError, match="got every 0"):
+        split.every(0)
+
+
 def test_the_kind_of_a_question_agrees_with_its_answer(split):
     names = answer_names()
     of = {"yes/no": {"yes", "no"}, "shape": set(SHAPES), "colour": set(COLOURS)}
