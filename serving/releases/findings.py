@@ -132,7 +132,7 @@ def _words(compared: Compared) -> Iterator[Finding]:
         wanted = (compared.expected or {})[name]
         came = {place: tensor_of(compared.new.outputs[place], name) for place in compared.both}
         others = [place for place, texts in came.items() if not np.array_equal(texts, wanted[place])]
-        share, allowed = len(others) / len(came), 1 - least
+        share, allowed = len(others) / len(came), round(1 - least, 6)
         if share <= allowed:
             text = (
                 f"{name} as PyTorch says with the same weights for {len(came) - len(others)} of {len(came)}"

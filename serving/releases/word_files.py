@@ -38,7 +38,7 @@ def faults(folder: Path, promised: Contract) -> Iterator[tuple[str, str]]:
         try:
             made = load(folder / TOKENIZER, tokens[0].dims[0])
         except ValueError as error:
-            yield TOKENIZER, _short(error, folder)
+            yield TOKENIZER, _short(error, folder / TOKENIZER)
     if promised.engine == GENERATOR and (folder / SETTINGS).is_file():
         yield from _setting_faults(folder, made)
         yield from _reader_faults(folder)
@@ -51,7 +51,7 @@ def _setting_faults(folder: Path, tokenizer: Tokenizer | None) -> Iterator[tuple
     try:
         settings = read(folder / SETTINGS)
     except ValueError as error:
-        yield SETTINGS, _short(error, folder)
+        yield SETTINGS, _short(error, folder / SETTINGS)
         return
     if tokenizer is None:
         return
@@ -91,6 +91,6 @@ def _reader_faults(folder: Path) -> Iterator[tuple[str, str]]:
         )
 
 
-def _short(error: Exception, folder: Path) -> str:
-    """The sentence without the folder, which is said before it."""
-    return " ".join(str(error).replace(f"{folder}/", "").split())
+def _short(error: Exception, path: Path) -> str:
+    """The sentence without the file, which is said before it."""
+    return " ".join(str(error).removeprefix(f"{path}: ").split())

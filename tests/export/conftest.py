@@ -8,9 +8,17 @@ import pytest
 import torch
 
 from export import contract, engines
-from model_repository import configuration, video_quality_models, weld_models
+from model_repository import (
+    configuration,
+    video_quality_models,
+    vision_language_models,
+    visual_question_models,
+    weld_models,
+)
 from multimodal.presets import PRESETS
 from multimodal.quality_presets import QUALITY_PRESETS
+from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
+from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 
 
 @dataclass(frozen=True)
@@ -23,10 +31,12 @@ class Exported:
 
 
 def write_repository(root: Path) -> Path:
-    """The configurations of both tiny presets' models, and nothing else."""
+    """The configurations of every tiny preset's models, and nothing else."""
     described = [
         *weld_models.preset_models(PRESETS["tiny"]),
         *video_quality_models.preset_models(QUALITY_PRESETS["video_quality_tiny"]),
+        *vision_language_models.preset_models(VISION_LANGUAGE_PRESETS["vision_language_tiny"]),
+        *visual_question_models.preset_models(VISUAL_QUESTION_PRESETS["visual_question_answering_tiny"]),
     ]
     for path, text in configuration.files(described).items():
         file = root / path
