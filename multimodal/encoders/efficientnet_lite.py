@@ -86,10 +86,11 @@ class InvertedResidual(nn.Module):
 class EfficientNetLiteBackbone(StageBackbone):
     """EfficientNet-Lite0 without its classifier: 3,371,008 parameters; sides must be multiples of 32 px.
 
+    top: False leaves out the last 1x1 convolution, which the four stage maps do not pass through: 2,958,848
     Source: Tan and Le, EfficientNet (arXiv 1905.11946), and the Lite variants published with its code.
     """
 
-    def __init__(self) -> None:
+    def __init__(self, top: bool = True) -> None:
         widths, blocks, ends, channels = [], [], [], STEM
         for kernel, stride, expansion, width, repeats in GROUPS:
             if stride == 2 and blocks:
@@ -99,20 +100,23 @@ class EfficientNetLiteBackbone(StageBackbone):
                 blocks.append(InvertedResidual(channels, width, kernel, 1 if index else stride, expansion))
                 channels = width
         # The first end is that of the map at stride 2, which no pyramid uses.
-        super().__init__(TOP, (*widths[1:], channels), in_channels=3, native_px=224)
+        super().__init__(TOP if top else channels, (*widths[1:], channels), in_channels=3, native_px=224)
         self.ends = frozenset((*ends[1:], len(blocks) - 1))
         self.stem = _convolution(3, STEM, 3, 2, groups=1)
         self.blocks = nn.ModuleList(blocks)
-        self.top = _pointwise(channels, TOP, nn.ReLU6())
+        self.top = _pointwise(channels, TOP, nn.ReLU6()) if top else nn.Identity()
 
     @classmethod
-    def from_file(cls, path: Path) -> EfficientNetLiteBackbone:
+    def from_file(cls, path: Path, top: bool = True) -> EfficientNetLiteBackbone:
         """Published weights in the layout of efficientnet_pytorch, classifier included or not.
 
         FileNotFoundError without the file, RuntimeError when its tensors are others.
         """
-        model = cls()
-        model.load_state_dict(_renamed(torch.load(path, map_location="cpu", weights_only=True)))
+        model = cls(top)
+        state = _renamed(torch.load(path, map_location="cpu", weights_only=True))
+        model.load_state_dict(
+            {name: tensor for name, tensor in state.items() if top or not name.startswith("top.")}
+        )
         return model.eval()
 
     def run(self, x: Tensor) -> Stages:

@@ -45,7 +45,7 @@ def build_vision_language(
     model = VisualLanguageModel(
         preset.classes,
         preset.feature_width,
-        VisualEncoder(preset.feature_width, trunk.build(), preset.photo.levels, trunk.normalise()),
+        VisualEncoder(preset.feature_width, trunk.build(), preset.photo.grid, trunk.normalise()),
         TextEncoder(preset.feature_width, bert_of(preset.words), preset.words.pooling),
         VISION_LANGUAGE_FUSIONS[name](preset),
         preset.fused_width,

@@ -38,17 +38,22 @@ class Photo:
 
     trunk:   a name in VISUAL_TRUNKS
     size_px: photos are stretched to a square of this size
-    levels:  whether the features pool every stage of the trunk, not its last map alone
+    grid:    0: the features are the trunk's own vector. Above: they pool all four of its stages, and its map
+             at stride 8 by as many rows and columns too, which says where things are
     """
 
     trunk: str
     size_px: int
-    levels: bool = False
+    grid: int = 0
 
     def __post_init__(self) -> None:
         _require(
             self.size_px >= 32 and self.size_px % 32 == 0,
             f"photo: expected a side of whole 32 px, got {self.size_px}",
+        )
+        _require(
+            self.grid == 0 or self.size_px % (8 * self.grid) == 0,
+            f"photo: expected a side of whole cells at stride 8, got {self.size_px} px for {self.grid}",
         )
 
 
@@ -132,7 +137,7 @@ VISION_LANGUAGE_PRESETS: dict[str, VisionLanguagePreset] = {
         ),
         VisionLanguagePreset(
             "vision_language_small",
-            Photo("efficientnet-lite0", size_px=128, levels=True),
+            Photo("efficientnet-lite0", size_px=64, grid=4),
             Words("minilm-l6", tokens=32, pooling="mean", width=384, layers=6, inner=1536),
             feature_width=256,
             embedding_width=256,
@@ -140,7 +145,7 @@ VISION_LANGUAGE_PRESETS: dict[str, VisionLanguagePreset] = {
         ),
         VisionLanguagePreset(
             "vision_language_tiny",
-            Photo("efficientnet-tiny", size_px=32, levels=True),
+            Photo("efficientnet-tiny", size_px=64, grid=4),
             Words(
                 "bert-tiny", tokens=16, pooling="mean", vocabulary=64, width=16, layers=1, heads=2, inner=32
             ),

@@ -9,6 +9,7 @@ from pathlib import Path
 
 import torch
 from torch import Tensor, nn
+from torch.nn import functional
 
 from multimodal.encoders.backbone import ImageNetNormalise
 from multimodal.encoders.efficientnet import EfficientNetBackbone
@@ -40,13 +41,13 @@ VISUAL_TRUNKS: dict[str, VisualTrunk] = {
         partial(ViTBackbone.from_name, "vit_base_patch16_224"), ImageNetNormalise, ViTBackbone.from_pretrained
     ),
     "efficientnet-lite0": VisualTrunk(
-        EfficientNetLiteBackbone,
+        partial(EfficientNetLiteBackbone, top=False),
         LiteNormalise,
-        lambda source: EfficientNetLiteBackbone.from_file(Path(source)),
+        lambda source: EfficientNetLiteBackbone.from_file(Path(source), top=False),
         efficientnet_lite0_file,
     ),
     "efficientnet-tiny": VisualTrunk(
-        partial(EfficientNetBackbone.from_name, "efficientnet-tiny"), ImageNetNormalise
+        partial(EfficientNetBackbone.from_name, "efficientnet-tiny", top=False), ImageNetNormalise
     ),
 }
 
@@ -55,8 +56,9 @@ class VisualEncoder(nn.Module):
     """Trunk, global average pooling, Linear(trunk's width -> feature_dim).
 
     backbone:  any trunk; ResNet-50 with random weights when left out
-    levels:    pool mean and maximum of all four stage maps and of the last map, not the last map's mean
-               alone: colour lives in early maps, and a small shape in a maximum
+    grid:      0: the trunk's own vector. Above: mean and maximum of each of the four stage maps, for colour
+               lives in early ones and a small shape in a maximum, and the means of grid x grid cells of the
+               map at stride 8, for place
     normalise: what turns [0, 1] into the trunk's own range
     With ResNet-50: 23,508,032 + 1,049,088 parameters. A frozen backbone is `backbone.freeze()`.
     """
@@ -65,26 +67,26 @@ class VisualEncoder(nn.Module):
         self,
         feature_dim: int = 512,
         backbone: StageBackbone | None = None,
-        levels: bool = False,
+        grid: int = 0,
         normalise: nn.Module | None = None,
     ) -> None:
         super().__init__()
         self.normalise = normalise or ImageNetNormalise()
         self.backbone = backbone or ResNetBackbone.from_name()
-        self.levels = levels
-        own = self.backbone.feature_dim
-        self.pooled_dim = 2 * (sum(self.backbone.stage_dims) + own) if levels else own
+        self.grid = grid
+        widths = self.backbone.stage_dims
+        self.pooled_dim = 2 * sum(widths) + grid**2 * widths[1] if grid else self.backbone.feature_dim
         self.projection = nn.Linear(self.pooled_dim, feature_dim)
 
     def pool(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) in [0, 1] -> (batch, pooled_dim), what a frozen trunk never changes."""
         stages = self.backbone.stages(self.normalise(images))
-        if not self.levels:
+        if not self.grid:
             return stages.summary
-        maps = (*stages.maps, stages.last)
-        return torch.cat(
-            [pooled for one in maps for pooled in (one.mean(dim=(2, 3)), one.amax(dim=(2, 3)))], dim=1
-        )
+        pooled = [vector for one in stages.maps for vector in (one.mean(dim=(2, 3)), one.amax(dim=(2, 3)))]
+        placed = stages.maps[1]  # (batch, channels, height / 8, width / 8)
+        cells = functional.avg_pool2d(placed, placed.shape[-1] // self.grid)
+        return torch.cat([*pooled, cells.flatten(1)], dim=1)
 
     def forward(self, images: Tensor) -> Tensor:
         """(batch, 3, height, width) in [0, 1] -> (batch, feature_dim)."""
