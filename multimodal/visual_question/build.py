@@ -63,10 +63,10 @@ def from_pretrained(
 ) -> PNPVQAFusion:
     """The same model around published checkpoints; its fusion is untrained, so it changes nothing yet.
 
-    fusion: sizes; those of the published encoder when left out. A width that is not the vision models' gets
-            projections
-    Raises OSError in one line for a source that can neither be found nor downloaded, ValueError for parts that
-    do not fit each other.
+    fusion: sizes; those of the published encoder when left out. Projections are added where its width is not
+            the vision models'
+    Raises OSError in one line for a source that can neither be found nor downloaded, ValueError for parts
+    that do not fit each other.
     """
     answering = sources.answering and load_backbone(BlipForQuestionAnswering, sources.answering)
     reader = sources.reader and load_backbone(T5ForConditionalGeneration, sources.reader)
@@ -89,8 +89,8 @@ def assembled(
 ) -> PNPVQAFusion:
     """Parts of our own, put together; what would never run is taken out of them.
 
-    A question is answered from the fused tokens, so that the answering model needs no vision model; a match is
-    read off the matching head, so that the projections to a common space have no use.
+    A question is answered from the fused tokens, so that the answering model needs no vision model; a match
+    is read off the matching head, so that the projections to a common space have no use.
     """
     if family.answering is not None:
         family.answering.vision_model = None
@@ -99,7 +99,7 @@ def assembled(
 
 
 def generation_settings(preset: VisualQuestionPreset, model: PNPVQAFusion) -> dict[str, Any]:
-    """What `generation.json` holds: prompts, special tokens and lengths of the three decoders, and all sizes."""
+    """What `generation.json` holds: prompts, special tokens and lengths of the decoders, and all sizes."""
     return asdict(settings_of(preset, model, build_tokenizer(preset)))
 
 
@@ -167,7 +167,7 @@ def load_visual_question(model: PNPVQAFusion, preset: VisualQuestionPreset, path
     saved, expected = load_tokenizer(preset, path).get_vocab(), build_tokenizer(preset).get_vocab()
     if saved != expected:
         raise ValueError(
-            f"weights {path.name}: expected the {len(expected)} tokens of this preset, they were trained with "
+            f"weights {path.name}: expected the {len(expected)} tokens of this preset, the file has "
             f"{len(saved)}, or others; train them again"
         )
     model.load_state_dict(state, strict=False)  # names that are missing share a tensor with one that is not

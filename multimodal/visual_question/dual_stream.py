@@ -78,7 +78,7 @@ class DualStreamFusionEncoder(nn.Module):
     n_layers:   at least fuse_layer + 1; fuse_layer 0 adds the streams as they come
     iterations: how often a layer before the sum is repeated
     d_k, d_v:   widths of a head's keys and values; heads * d_k need not be d_model
-    Parameters: 14,198,784 with the defaults. Raises ValueError for a fuse_layer that is not one of the layers.
+    Parameters: 14,198,784 with the defaults. Raises ValueError unless fuse_layer is one of the layers.
     """
 
     def __init__(  # noqa: PLR0913  the published signature

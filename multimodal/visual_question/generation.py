@@ -1,8 +1,8 @@
 """Captions and answers, token by token, with numpy alone: PyTorch and servers run the same loops.
 
-A `step` is given every token so far, (rows, length) int64, and returns the logits of the last position, (rows,
-vocabulary). Nothing here knows what network is behind it. All randomness comes from uniform numbers that are
-drawn from a request's own question, so that an answer does not depend on the batch that it was in.
+A `step` is given every token so far, (rows, length) int64, and returns the logits of the last position,
+(rows, vocabulary). Nothing here knows what network is behind it. All randomness comes from uniform numbers
+that are drawn from a request's own question, so that an answer does not depend on the batch that it was in.
 """
 
 from __future__ import annotations
@@ -198,7 +198,7 @@ def add_caption(found: list[str], caption: str) -> None:
 
 
 def repeated(captions: Sequence[str], count: int) -> list[str]:
-    """The first `count`, from the beginning again where there are fewer; empty strings where there are none."""
+    """The first `count`, from the beginning again where there are fewer, empty where there are none."""
     return [captions[place % len(captions)] if captions else "" for place in range(count)]
 
 
@@ -213,7 +213,7 @@ def reader_contexts(question: str, captions: Sequence[str], per_context: int) ->
 
 
 def padded(rows: Sequence[Sequence[int]], pad: int, longest: int) -> tuple[np.ndarray, np.ndarray]:
-    """Token ids of different lengths -> ids and mask, (rows, length) int64; the last token of cut rows stays."""
+    """Rows of token ids -> ids and mask, (rows, length) int64; rows that are cut keep their last token."""
     cut = [list(row) if len(row) <= longest else [*row[: longest - 1], row[-1]] for row in rows]
     length = max(map(len, cut))
     ids = np.full((len(cut), length), pad, np.int64)

@@ -1,7 +1,7 @@
 """Plug-and-play question answering: match, look, caption, answer, with two visual streams fused.
 
-Source: Tiong et al., "Plug-and-Play VQA: Zero-shot VQA by Conjoining Large Pretrained Models with Zero Training"
-(arXiv 2210.08773).
+Source: Tiong et al., "Plug-and-Play VQA: Zero-shot VQA by Conjoining Large Pretrained Models with Zero
+Training" (arXiv 2210.08773).
 """
 
 from __future__ import annotations
@@ -51,9 +51,9 @@ class PNPVQAFusion(nn.Module):
     fusion:          its width may differ from the vision models'; projections are added where it does
     tokens:          ids of the special tokens of the BLIP models
     relevance_layer: the matching encoder's cross-attention that the map reads
-    use_enc_token:   put [ENC] in the place of a text's first token where it is encoded with an image, as BLIP
-                     was trained
-    The fused tokens are `captioner's + tanh(gate) * fusion`, gate 0 at first: an untrained fusion changes nothing.
+    use_enc_token:   put [ENC] in the place of a text's first token where it is encoded with an image, as
+                     BLIP was trained
+    The fused tokens are `captioner's + tanh(gate) * fusion`, gate 0 at first: untrained, it changes nothing.
     Raises ValueError for parts that do not fit each other.
     """
 
@@ -74,7 +74,7 @@ class PNPVQAFusion(nn.Module):
         if self.qa is not None and self.qa.config.text_config.encoder_hidden_size != self.fused_width:
             raise ValueError(
                 f"question answering: expected cross-attention to tokens of width {self.fused_width} as the "
-                f"captioner has, got {self.qa.config.text_config.encoder_hidden_size}; take models of one size"
+                f"captioner has, got {self.qa.config.text_config.encoder_hidden_size}; take one size"
             )
         self.itm_in = _projection(self.itm.config.vision_config.hidden_size, fusion.width)
         self.cap_in = _projection(self.captioner.config.vision_config.hidden_size, fusion.width)
@@ -83,7 +83,7 @@ class PNPVQAFusion(nn.Module):
         self.gate = nn.Parameter(torch.zeros(1))
 
     def freeze_pretrained(self, decoders_too: bool = False) -> None:
-        """Stop training both vision models and the matching model; with decoders_too everything but the fusion."""
+        """Stop training the vision models and the matching model; decoders_too: everything but the fusion."""
         self.itm.requires_grad_(False)
         self.captioner.vision_model.requires_grad_(False)
         if decoders_too:
@@ -96,7 +96,7 @@ class PNPVQAFusion(nn.Module):
 
         pixel_values: (batch, 3, side, side), normalised as BLIP's
         drop_cls:     leave the class token out of the fused tokens
-        returns: fused (batch, 1 + patches, fused width), itm_features (batch, 1 + patches, width of matching),
+        returns: fused (batch, 1 + patches, fused width), itm_features (batch, 1 + patches, matching width),
                  captioner_features, valid (batch, 1 + patches) bool
         The patches are those of the matching model; the captioner's are resized where its grid differs.
         """
@@ -112,7 +112,7 @@ class PNPVQAFusion(nn.Module):
         }
 
     def fuse(self, matching_tokens: Tensor, caption_tokens: Tensor) -> tuple[Tensor, Tensor]:
-        """Tokens of both vision models -> fused (batch, 1 + patches, fused width), valid (batch, 1 + patches).
+        """Tokens of both models -> fused (batch, 1 + patches, fused width), valid (batch, 1 + patches).
 
         The fused width is the captioner's, whose features come first in the sum.
         """
@@ -123,7 +123,7 @@ class PNPVQAFusion(nn.Module):
     def relevance_map(
         self, pixel_values: Tensor, input_ids: Tensor, attention_mask: Tensor, layer: int | None = None
     ) -> tuple[Tensor, Tensor]:
-        """Where the image has what the text says, from the matching model's own features, never from fused ones.
+        """Where the image has what the text says, by the matching model's own features, never by fused ones.
 
         input_ids, attention_mask: (batch, length) int64; layer: another cross-attention than the model's
         returns: (batch, grid, grid) >= 0, (batch, 1) probability of the match
@@ -149,7 +149,7 @@ class PNPVQAFusion(nn.Module):
         return heat.unflatten(1, (grid, grid)), score
 
     def encoded_with_image(self, input_ids: Tensor) -> Tensor:
-        """Texts as the encoders that look at the image have learnt them: [ENC] first, where that is wanted."""
+        """Texts as the encoders that look at the image have learnt them: [ENC] first, where wanted."""
         if not self.use_enc_token:
             return input_ids
         return torch.cat([torch.full_like(input_ids[:, :1], self.tokens.encode), input_ids[:, 1:]], dim=1)
@@ -208,8 +208,8 @@ class PNPVQAFusion(nn.Module):
     ) -> tuple[list[str], np.ndarray]:
         """Answers from questions and captions alone, and the probability of each (batch,).
 
-        Every few captions make a context, each is encoded by itself, all are read together (Fusion-in-Decoder,
-        Izacard and Grave, arXiv 2007.01282). The image counts through the captions only.
+        Every few captions make a context, each is encoded by itself, all are read together
+        (Fusion-in-Decoder, Izacard and Grave, arXiv 2007.01282). The image counts through the captions only.
         tokenizer: the reader's own; a published T5 has another than BLIP
         """
         if self.reader is None:

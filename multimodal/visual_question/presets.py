@@ -216,12 +216,12 @@ VISUAL_QUESTION_PRESETS: dict[str, VisualQuestionPreset] = {
         ),
         VisualQuestionPreset(
             "visual_question_answering_small",
-            VisionSizes(image_px=64, patch_px=8, width=96, layers=4, heads=4),
-            TextSizes(width=96, layers=3, heads=4, length=24, relevance_layer=1),
+            VisionSizes(image_px=64, patch_px=8, width=64, layers=3, heads=4),
+            TextSizes(width=64, layers=2, heads=4, length=24, relevance_layer=0),
             FusionSizes(
-                width=96, layers=3, fuse_layer=1, iterations=2, heads=4, head_width=24, feed_forward=256
+                width=64, layers=3, fuse_layer=1, iterations=2, heads=4, head_width=16, feed_forward=256
             ),
-            ReaderSizes(width=96, layers=2, heads=4, head_width=24, feed_forward=256, length=64),
+            ReaderSizes(width=64, layers=2, heads=4, head_width=16, feed_forward=256, length=64),
             GenerationSizes(
                 captions=5,
                 patches=24,

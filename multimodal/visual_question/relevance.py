@@ -1,6 +1,7 @@
 """Which patches of an image a question is about: cross-attention, weighted by what it does to the match.
 
-Sources: Tiong et al., "Plug-and-Play VQA" (arXiv 2210.08773); Selvaraju et al., "Grad-CAM" (arXiv 1610.02391).
+Sources: Tiong et al., "Plug-and-Play VQA" (arXiv 2210.08773); Selvaraju et al., "Grad-CAM"
+(arXiv 1610.02391).
 """
 
 from __future__ import annotations
@@ -21,8 +22,8 @@ def require_layer(layer: int, layers: int) -> None:
     """
     if not 0 <= layer < layers - 1:
         raise ValueError(
-            f"relevance map: expected a cross-attention layer from 0 to {layers - 2}, got {layer}; the last of "
-            f"the {layers} layers moves the first token alone, which the map leaves out"
+            f"relevance map: expected a cross-attention layer from 0 to {layers - 2}, got {layer}; the last "
+            f"of the {layers} layers moves the first token alone, which the map leaves out"
         )
 
 
