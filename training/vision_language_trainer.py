@@ -65,9 +65,7 @@ class VLMTrainer:
                 f"gamma {self.loss.weights.gamma} and {type(model.heads.decoder).__name__}; build both with "
                 "the same gamma"
             )
-        self.parameters = [
-            parameter for parameter in self._modules().parameters() if parameter.requires_grad
-        ]
+        self.parameters = [parameter for parameter in self._modules().parameters() if parameter.requires_grad]
         self.optimiser = torch.optim.AdamW(self.parameters, lr=lr)
 
     def _modules(self) -> nn.ModuleList:

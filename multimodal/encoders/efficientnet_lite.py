@@ -91,7 +91,8 @@ class EfficientNetLiteBackbone(StageBackbone):
     """
 
     def __init__(self, top: bool = True) -> None:
-        widths, blocks, ends, channels = [], [], [], STEM
+        blocks: list[InvertedResidual] = []
+        widths, ends, channels = [], [], STEM
         for kernel, stride, expansion, width, repeats in GROUPS:
             if stride == 2 and blocks:
                 ends.append(len(blocks) - 1)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from functools import partial
-from typing import Any
+from typing import Any, cast
 
 from torch import Tensor, nn
 
@@ -32,7 +32,8 @@ def _cross_modal(preset: VisionLanguagePreset, mode: str) -> nn.Module:
 
 def _of_two(preset: VisionLanguagePreset, name: str) -> nn.Module:
     sizes = ModalityFusionSizes(preset.fused_width, preset.heads, preset.dropout)
-    return FusionOfTwo(MULTIMODAL_FUSIONS[name]((preset.feature_width,) * 2, sizes))
+    fusion = MULTIMODAL_FUSIONS[name]((preset.feature_width,) * 2, sizes)
+    return FusionOfTwo(cast(nn.Module, fusion))
 
 
 # Name -> builder; what it builds maps (image_features, text_features), each (batch, feature_width), to
