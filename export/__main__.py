@@ -4,6 +4,7 @@
     python -m export weld_small --only weld_small_fusion --force  # one of them, even if nothing changed
     python -m export weld_base --weights random                   # sizes and speed; the answers mean nothing
     python -m export video_quality_small --fusion gated           # another fusion than the preset's own
+    python -m export vision_language_small --fusion attention     # of those that its weights have a head for
     python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
     python -m export golden weld_inspection                       # what a release is compared on
 

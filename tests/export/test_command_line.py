@@ -11,6 +11,7 @@ from multimodal.build import build, save_weights
 from multimodal.presets import PRESETS
 from multimodal.quality_build import build_quality, save_quality_weights
 from multimodal.quality_presets import QUALITY_PRESETS
+from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
 
 pytestmark = pytest.mark.slow
 
@@ -186,3 +187,25 @@ def test_a_mistyped_fusion_exits_with_two_and_offers_the_right_one(repository, c
     said = " ".join(capsys.readouterr().err.split())
     assert "--fusion: expected one of vector_cross_attention," in said
     assert "got piramid; did you mean pyramid?" in said
+
+
+def test_a_tokenizer_is_described_like_an_engine_and_written_once(repository, tmp_path, capsys):
+    name, length = "vision_language_tiny", 16
+    only = [f"{name}_tokenizer", f"{name}_fusion"]
+    typed = [name, "--weights", "random", "--repository", str(repository), "--only", *only]
+    assert main(typed) == 0
+    written = [manifest.read(repository / model / "1") for model in only]
+    assert [list(one["files"]) for one in written] == [["tokenizer.json"], ["dense.onnx", "model.onnx"]]
+    assert [manifest.verify(repository / model / "1") for model in only] == [[], []]
+    assert [one.get("fusion") for one in written] == [None, "mlp"]
+    assert written[1]["class_names"] == list(VISION_LANGUAGE_PRESETS[name].class_names)
+    assert written[0]["parity"] == []
+    told = json.loads((repository / only[0] / "1" / "tokenizer.json").read_text())
+    assert (told["truncation"]["max_length"], told["padding"]["strategy"]) == (length, {"Fixed": length})
+
+    capsys.readouterr()
+    assert main(typed) == 0
+    assert capsys.readouterr().err.count("nothing changed") == 2
+    (repository / only[0] / "1" / "tokenizer.json").write_text("{}")
+    assert main(typed) == 0
+    assert capsys.readouterr().err.count("nothing changed") == 1, "a file that was edited is written again"
