@@ -5,7 +5,7 @@ Source: Li et al., "BLIP: Bootstrapping Language-Image Pre-training" (arXiv 2201
 
 from __future__ import annotations
 
-from dataclasses import asdict
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -19,7 +19,6 @@ from transformers import (
 )
 
 from multimodal.visual_question.presets import VisualQuestionPreset
-from multimodal.visual_question.vocabulary import SpecialTokens
 
 # What every BLIP was trained with.
 PIXEL_MEAN = (0.48145466, 0.4578275, 0.40821073)
@@ -100,23 +99,22 @@ def build_reader(preset: VisualQuestionPreset) -> T5ForConditionalGeneration:
     Source: Khashabi et al., UnifiedQA-v2 (arXiv 2202.12359) for the form of what it reads.
     """
     sizes, tokens = preset.reader, preset.text.tokens
-    return T5ForConditionalGeneration(
-        T5Config(
-            vocab_size=preset.text.vocabulary,
-            d_model=sizes.width,
-            d_kv=sizes.head_width,
-            d_ff=sizes.feed_forward,
-            num_layers=sizes.layers,
-            num_heads=sizes.heads,
-            pad_token_id=tokens.pad,
-            eos_token_id=tokens.end,
-            decoder_start_token_id=tokens.pad,
-        )
+    config = T5Config(
+        vocab_size=preset.text.vocabulary,
+        d_model=sizes.width,
+        d_kv=sizes.head_width,
+        d_ff=sizes.feed_forward,
+        num_layers=sizes.layers,
+        num_heads=sizes.heads,
+        pad_token_id=tokens.pad,
+        eos_token_id=tokens.end,
     )
+    config.decoder_start_token_id = tokens.pad
+    return T5ForConditionalGeneration(config)
 
 
-def require_same_pixels(matching: BlipConfig, captioning: BlipConfig) -> None:
-    """ValueError unless one image can be shown to both vision models: their sides have to agree.
+def require_same_pixels(matching: Any, captioning: Any) -> None:
+    """ValueError unless one image can be shown to both vision models (`BlipConfig`s): sides have to agree.
 
     Grids and widths may differ. Mean and deviation are BLIP's for all of them.
     """
@@ -126,8 +124,3 @@ def require_same_pixels(matching: BlipConfig, captioning: BlipConfig) -> None:
             f"vision models: expected one image size, got {sides[0]} px for matching and {sides[1]} px for "
             "captioning; choose checkpoints of one size"
         )
-
-
-def token_settings(tokens: SpecialTokens) -> dict[str, int]:
-    """The ids by name, for a file."""
-    return asdict(tokens)

@@ -93,9 +93,14 @@ def assembled(
     is read off the matching head, so that the projections to a common space have no use.
     """
     if family.answering is not None:
-        family.answering.vision_model = None
-    family.matching.vision_proj = family.matching.text_proj = None
+        _take_out(family.answering, "vision_model")
+    _take_out(family.matching, "vision_proj", "text_proj")
     return PNPVQAFusion(family, DualStreamFusionEncoder.of(fusion), tokens, relevance_layer)
+
+
+def _take_out(model: nn.Module, *parts: str) -> None:
+    for part in parts:
+        setattr(model, part, None)
 
 
 def generation_settings(preset: VisualQuestionPreset, model: PNPVQAFusion) -> dict[str, Any]:
@@ -111,7 +116,8 @@ def settings_of(
         raise ValueError(
             "generation settings: expected a model with a text reader, got none; build with a T5"
         )
-    sizes, tokens, read = preset.generation, preset.text.tokens, model.reader.config
+    sizes, tokens = preset.generation, preset.text.tokens
+    read: Any = model.reader.config
     prompt = tokenizer.encode(sizes.prompt, add_special_tokens=False).ids
     return GenerationSettings(
         caption=Decoding(

@@ -70,14 +70,15 @@ class PNPVQAFusion(nn.Module):
         require_same_pixels(self.itm.config, self.captioner.config)
         require_layer(relevance_layer, len(self.itm.text_encoder.encoder.layer))
         self.tokens, self.relevance_layer, self.use_enc_token = tokens, relevance_layer, use_enc_token
-        self.fused_width = self.captioner.config.text_config.encoder_hidden_size
-        if self.qa is not None and self.qa.config.text_config.encoder_hidden_size != self.fused_width:
+        matching, captioning = (_config(part) for part in (self.itm, self.captioner))
+        self.fused_width = captioning.text_config.encoder_hidden_size
+        if self.qa is not None and _config(self.qa).text_config.encoder_hidden_size != self.fused_width:
             raise ValueError(
                 f"question answering: expected cross-attention to tokens of width {self.fused_width} as the "
-                f"captioner has, got {self.qa.config.text_config.encoder_hidden_size}; take one size"
+                f"captioner has, got {_config(self.qa).text_config.encoder_hidden_size}; take one size"
             )
-        self.itm_in = _projection(self.itm.config.vision_config.hidden_size, fusion.width)
-        self.cap_in = _projection(self.captioner.config.vision_config.hidden_size, fusion.width)
+        self.itm_in = _projection(matching.vision_config.hidden_size, fusion.width)
+        self.cap_in = _projection(captioning.vision_config.hidden_size, fusion.width)
         self.fusion = fusion
         self.out = _projection(fusion.width, self.fused_width)
         self.gate = nn.Parameter(torch.zeros(1))
@@ -248,7 +249,7 @@ class PNPVQAFusion(nn.Module):
             raise ValueError(f"answer: expected mode visual or text, got {mode!r}")
         questions = list(samples["text_input"])
         rows = [tokenizer.encode(question).ids for question in questions]
-        length = self.itm.config.text_config.max_position_embeddings
+        length = _config(self.itm).text_config.max_position_embeddings
         input_ids, mask = (torch.from_numpy(array) for array in padded(rows, self.tokens.pad, length))
         with torch.no_grad():
             seen = self.fuse_visual_features(samples["image"])
@@ -299,6 +300,11 @@ class PNPVQAFusion(nn.Module):
             return said.logits[:, -1].float().cpu().numpy()
 
         return step
+
+
+def _config(model: nn.Module) -> Any:
+    """With its parts as configurations; their types allow dicts."""
+    return model.config
 
 
 def _projection(given: int, wanted: int) -> nn.Module:

@@ -221,15 +221,15 @@ VISUAL_QUESTION_PRESETS: dict[str, VisualQuestionPreset] = {
             FusionSizes(
                 width=64, layers=3, fuse_layer=1, iterations=2, heads=4, head_width=16, feed_forward=256
             ),
-            ReaderSizes(width=64, layers=2, heads=4, head_width=16, feed_forward=256, length=64),
+            ReaderSizes(width=64, layers=2, heads=4, head_width=16, feed_forward=256, length=32),
             GenerationSizes(
                 captions=5,
                 patches=24,
                 top_k=5,
                 caption_min=2,
-                caption_max=16,
-                answer_max=3,
-                captions_per_context=5,
+                caption_max=12,
+                answer_max=2,
+                captions_per_context=1,
             ),
         ),
         VisualQuestionPreset(

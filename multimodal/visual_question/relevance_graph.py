@@ -156,7 +156,7 @@ class RelevanceGraph(nn.Module):
 
     def __init__(self, matching: BlipForImageTextRetrieval, layer: int) -> None:
         super().__init__()
-        config = matching.config.text_config
+        config: Any = matching.config.text_config
         require_layer(layer, config.num_hidden_layers)
         if config.hidden_act != "gelu":
             raise ValueError(
