@@ -55,7 +55,8 @@ def _unified(preset: VideoQualityPreset, fusion: str) -> UnifiedVQAFusionModel:
             gate_hidden_dim=sizes.gate_width,
             frame_pooling="attention",
             frame_head=True,
-            detail=preset.detail,
+            still=preset.still,
+            moving=preset.moving,
             sampling=preset.sampling,
         )
     )

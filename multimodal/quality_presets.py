@@ -64,7 +64,7 @@ class VideoQualityPreset:
     family:   "unified" (two extractors, one per view) or "optimised" (one trunk for both views)
     spatial, temporal: names in the tables of extractors; an optimised model has only the first
     feature_width: of the tokens of both views
-    detail:        whether the views show damage more than content (`DetailFrontEnd`, `ChangeFrontEnd`)
+    still, moving: what the views are shown: names in `unified_quality.STILL` and `MOVING`
     """
 
     name: str
@@ -75,7 +75,8 @@ class VideoQualityPreset:
     feature_width: int
     default_fusion: str
     fusion: QualityFusionSizes = field(default_factory=QualityFusionSizes)
-    detail: bool = False
+    still: str = "pictures"
+    moving: str = "pictures"
 
     def __post_init__(self) -> None:
         if self.family not in ("unified", "optimised"):
@@ -109,12 +110,13 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             "video_quality_small",
             "unified",
             Sampling(size_px=64, burst=2, fragments_px=96),
-            spatial="efficientnet-small",
+            spatial="efficientnet-lite0-shallow",
             temporal="efficientnet-small",
             feature_width=64,
             default_fusion="multi_level",
-            fusion=QualityFusionSizes(width=64, heads=4, gate_width=64),
-            detail=True,
+            fusion=QualityFusionSizes(width=64, heads=4, gate_width=64, dropout=0.3),
+            still="lite",
+            moving="changes",
         ),
         VideoQualityPreset(
             "video_quality_tiny",
@@ -125,7 +127,8 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             feature_width=16,
             default_fusion="gated",
             fusion=QualityFusionSizes(width=16, heads=2, gate_width=16),
-            detail=True,
+            still="detail",
+            moving="changes",
         ),
     )
 }

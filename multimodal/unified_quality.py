@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from torch import Tensor, nn
 
 from multimodal.attention import MultiHeadAttention
 from multimodal.clip_features import ClipWidths
+from multimodal.encoders.efficientnet_lite import LiteNormalise
 from multimodal.encoders.feature_extractor import FeatureExtractor, unknown_name
 from multimodal.front_ends import (
     BurstFrontEnd,
@@ -35,6 +36,29 @@ from multimodal.temporal import TemporalAttention
 FRAME_POOLINGS = ("mean", "attention")
 
 
+class Shown(NamedTuple):
+    """What a view shows its extractor: from the pictures of a burst, the planes of one picture.
+
+    planes, build: burst -> how many; burst -> the front end
+    """
+
+    planes: Callable[[int], int]
+    build: Callable[[int], nn.Module]
+
+
+# pictures as they are; as EfficientNet-Lite knows them; with planes that show damage more than content
+STILL: dict[str, Shown] = {
+    "pictures": Shown(lambda _: 3, lambda _: nn.Sequential(PixelFrontEnd(), ImageNetNormalise())),
+    "lite": Shown(lambda _: 3, lambda _: nn.Sequential(PixelFrontEnd(), LiteNormalise())),
+    "detail": Shown(lambda _: 6, lambda _: DetailFrontEnd(PATCH_PX)),
+}
+# the pictures of a burst as planes; what changes between them alone
+MOVING: dict[str, Shown] = {
+    "pictures": Shown(lambda burst: 3 * burst, BurstFrontEnd),
+    "changes": Shown(lambda burst: 6 * (burst - 1), ChangeFrontEnd),
+}
+
+
 @dataclass(frozen=True)
 class VQAFusionConfig:
     """Sizes of a unified model. What training needs is said in training.
@@ -44,8 +68,7 @@ class VQAFusionConfig:
     temporal_feature_dim: width of the features that "slowfast" takes from elsewhere
     frame_pooling:        how much each moment counts: all alike, or as attention to the second view says
     frame_head:           score single moments too
-    detail:               whether the views show damage more than content: `DetailFrontEnd` for the first,
-                          `ChangeFrontEnd` for the second
+    still, moving:        what the views are shown: names in `STILL` and `MOVING`
     sampling:             size of the pictures and frames per burst of the second view, for the wires
     """
 
@@ -63,7 +86,8 @@ class VQAFusionConfig:
     gate_hidden_dim: int = 256
     frame_pooling: str = "mean"
     frame_head: bool = False
-    detail: bool = False
+    still: str = "pictures"
+    moving: str = "pictures"
     sampling: Sampling = field(default_factory=lambda: Sampling(size_px=224, fragments_px=224))
 
     def __post_init__(self) -> None:
@@ -71,6 +95,8 @@ class VQAFusionConfig:
             ("fusion_strategy", self.fusion_strategy, tuple(QUALITY_FUSIONS)),
             ("temporal_method", self.temporal_method, TEMPORAL_METHODS),
             ("frame_pooling", self.frame_pooling, FRAME_POOLINGS),
+            ("still", self.still, tuple(STILL)),
+            ("moving", self.moving, tuple(MOVING)),
         ):
             if name not in known:
                 raise unknown_name(what, name, known)
@@ -97,8 +123,8 @@ class UnifiedVQAFusionModel(QualityAnswer):
         config = config or VQAFusionConfig()
         width, sampling = config.feature_dim, config.sampling
         first, second = extractors or (
-            build_extractor(config.spatial_backbone_1, width, 6 if config.detail else 3),
-            build_extractor(config.spatial_backbone_2, width, temporal_planes(sampling.burst, config.detail)),
+            build_extractor(config.spatial_backbone_1, width, STILL[config.still].planes(1)),
+            build_extractor(config.spatial_backbone_2, width, MOVING[config.moving].planes(sampling.burst)),
         )
         branch = (
             TemporalBranch(config.temporal_method, width, config.temporal_feature_dim)
@@ -108,11 +134,8 @@ class UnifiedVQAFusionModel(QualityAnswer):
         map_shapes = first.map_shapes(sampling.fragments_px or sampling.size_px)
         super().__init__(_parts(config, first, second), map_shapes, second.map_dims)
         self.config = config
-        plain = nn.Sequential(PixelFrontEnd(), ImageNetNormalise())
-        still = DetailFrontEnd(PATCH_PX) if config.detail else plain
-        self.spatial_encoder = ViewEncoder(still, first, branch)
-        bursts = ChangeFrontEnd(sampling.burst) if config.detail else BurstFrontEnd(sampling.burst)
-        self.temporal_encoder = ViewEncoder(bursts, second)
+        self.spatial_encoder = ViewEncoder(STILL[config.still].build(1), first, branch)
+        self.temporal_encoder = ViewEncoder(MOVING[config.moving].build(sampling.burst), second)
 
     def forward(self, x1: Tensor, x2: Tensor | None = None, temporal: Tensor | None = None) -> dict[str, Any]:
         """Judge clips or single pictures; see `QualityAnswer.answer` for what comes back.
@@ -138,11 +161,6 @@ class UnifiedVQAFusionModel(QualityAnswer):
         """Both views, encoded; arguments as in `forward`."""
         second = self.temporal_encoder(x2)
         return EncodedClip(self.spatial_encoder(x1, temporal), second.tokens, second.levels)
-
-
-def temporal_planes(burst: int, detail: bool) -> int:
-    """Planes of a picture of the second view."""
-    return 6 * (burst - 1) if detail else 3 * burst
 
 
 def _parts(config: VQAFusionConfig, first: FeatureExtractor, second: FeatureExtractor) -> AnswerParts:

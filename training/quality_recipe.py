@@ -25,6 +25,7 @@ class ViewRecipe(Schedule):
     power:    scores are taught as (score / 100)^power: half of VMAF's labels lie above 79, where differences
               would else hardly count; with 2 they are spread, and differences between bad clips still count
     skip:     distortions that this view cannot see, parts of their names; such clips would teach it noise
+    published: begin with the weights of its backbone that a package ships, and leave those as they are
     """
 
     epochs: int = 24
@@ -36,6 +37,7 @@ class ViewRecipe(Schedule):
     damage: float = 1.0
     power: float = 2.0
     skip: tuple[str, ...] = ()
+    published: bool = False
 
 
 @dataclass(frozen=True)
@@ -63,7 +65,7 @@ SMALL_FUSION = QualityTraining(
 )
 QUALITY_RECIPES = {
     "video_quality_small": QualityRecipe(
-        spatial=ViewRecipe(epochs=12, skip=IN_TIME),
+        spatial=ViewRecipe(epochs=8, skip=IN_TIME, published=True),
         # 7 clips a source are left: the pristine one, three that stall and three that flicker
         temporal=ViewRecipe(epochs=12, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
         fusion=SMALL_FUSION,

@@ -12,6 +12,8 @@ from numpy.typing import NDArray
 from safetensors.torch import load_file
 from torch import Tensor, nn
 
+from multimodal.encoders.stage_statistics import StageStatisticsExtractor
+from multimodal.pretrained import efficientnet_lite0_file
 from multimodal.quality_build import build_quality
 from multimodal.quality_losses import on_curve
 from multimodal.quality_presets import QUALITY_PRESETS
@@ -23,6 +25,7 @@ from training.quality_metrics import is_better, srcc
 from training.quality_recipe import QualityRecipe, ViewRecipe
 from training.side_by_side import News, leave, train_side_by_side
 
+SAMPLE = 256  # clips, one picture each, that tell the range of statistics
 VIEWS = {"spatial": "video_fragments", "temporal": "video_frames"}
 
 
@@ -109,7 +112,13 @@ def _train(job: ViewJob, news: News) -> float:
     dataset = load_clips(job.root, preset, job.cache, workers=1)
     rows = {name: visible(dataset, dataset.splits[name], recipe.skip) for name in ("train", "choose")}
     model = build_quality(preset)
-    alone = ViewAlone(getattr(model, f"{job.view}_encoder"), preset.feature_width)
+    encoder = getattr(model, f"{job.view}_encoder")
+    if recipe.published:
+        _begin(
+            encoder,
+            dataset.arrays[VIEWS[job.view]][sorted(rows["train"])[:: max(1, len(rows["train"]) // SAMPLE)]],
+        )
+    alone = ViewAlone(encoder, preset.feature_width)
     targets = standardised(dataset, job.view, dataset.splits["train"], recipe.power)
     optimiser = Optimiser(alone, recipe, job.steps)
     augment = ClipAugmentation(preset.sampling, generator)
@@ -128,6 +137,19 @@ def _train(job: ViewJob, news: News) -> float:
             state = {name: value.clone() for name, value in alone.encoder.state_dict().items()}
     leave(state, job.result)
     return best
+
+
+def _begin(encoder: ViewEncoder, clips: NDArray[np.generic]) -> None:
+    """Take published weights for the backbone, freeze it, and learn the range of what it says of clips."""
+    extractor = encoder.extractor
+    if not isinstance(extractor, StageStatisticsExtractor):
+        raise ValueError(
+            f"training: expected an extractor with published weights, got {type(extractor).__name__}; "
+            "train all of it"
+        )
+    extractor.backbone.load_published(efficientnet_lite0_file())
+    extractor.backbone.freeze()
+    extractor.fit(encoder.front_end(torch.from_numpy(np.asarray(clips[:, 0:1]))).flatten(0, 1))
 
 
 def scores_seen(dataset: ClipDataset, view: str) -> NDArray[np.float32]:

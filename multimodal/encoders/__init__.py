@@ -25,6 +25,7 @@ from multimodal.encoders.light import (
 from multimodal.encoders.multi_scale import MultiScaleFeatureExtractor
 from multimodal.encoders.resnet import ResNetBackbone
 from multimodal.encoders.sensor import WeldSensorEncoder
+from multimodal.encoders.stage_statistics import ShallowLiteBackbone, StageStatisticsExtractor
 from multimodal.encoders.video import WeldVideoEncoder
 from multimodal.encoders.vit import ViTBackbone, ViTExtractor
 
@@ -71,6 +72,7 @@ EXTRACTORS: dict[str, Callable[..., FeatureExtractor]] = {
     "convnext_large": partial(ConvNeXtExtractor.from_name, "convnext_large"),
     "convnext_small_64": partial(ConvNeXtExtractor.from_name, "convnext_small_64"),
     "convnext_tiny_32": partial(ConvNeXtExtractor.from_name, "convnext_tiny_32"),
+    "efficientnet-lite0-shallow": StageStatisticsExtractor,
     "multi_scale_efficientnet": partial(MultiScaleFeatureExtractor, "efficientnet"),
     "multi_scale_vit": partial(MultiScaleFeatureExtractor, "vit"),
     "multi_scale_convnext": partial(MultiScaleFeatureExtractor, "convnext"),
@@ -94,5 +96,6 @@ BACKBONES: dict[str, Callable[..., StageBackbone]] = {
     "convnext_large": partial(ConvNeXtBackbone.from_name, "convnext_large"),
     "convnext_small_64": partial(ConvNeXtBackbone.from_name, "convnext_small_64"),
     "convnext_tiny_32": partial(ConvNeXtBackbone.from_name, "convnext_tiny_32"),
+    "efficientnet-lite0-shallow": lambda in_channels=3: ShallowLiteBackbone(),
     "resnet-50": partial(ResNetBackbone.from_name, "resnet-50"),
 }
