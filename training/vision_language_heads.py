@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 
 import torch
 from torch import Tensor, nn
@@ -26,28 +25,41 @@ def train_together(
     """Teach projections, retrieval heads and the model's fusion; round to half precision as on disk."""
     centred, mean, deviation = standardised(pooled.photos)
     torch.manual_seed(recipe.seed)
-    learns = nn.ModuleList((model.visual.projection, model.text.projection, model.heads))
-    seen = replace(pooled, photos=centred)
-    _learn(model, learns, seen, recipe.together, recipe.weights, f"{model.fusion_name} and retrieval")
+    projections = nn.ModuleList((model.visual.projection, model.text.projection))
+    both = _Learning(model, projections, replace(pooled, photos=centred), recipe.weights)
+    _learn(
+        both, nn.ModuleList((projections, model.heads)), recipe.together, f"{model.fusion_name}, retrieval"
+    )
     unstandardise(model.visual.projection, mean, deviation)
     with torch.no_grad():  # what learns on these later is to see them as they will be served
-        for parameter in learns.parameters():
+        for parameter in (*projections.parameters(), *model.heads.parameters()):
             parameter.copy_(parameter.half())
     return model.eval()
+
+
+@torch.no_grad()
+def projected(model: VisualLanguageModel, pooled: Pooled) -> Pooled:
+    """The same split behind both projections: features instead of pooled vectors."""
+    photos, texts = model.visual.projection(pooled.photos), model.text.projection(pooled.texts)
+    return replace(pooled, photos=photos, texts=texts)
 
 
 def train_alone(
     trunk: VisualLanguageModel,
     preset: VisionLanguagePreset,
-    pooled: Pooled,
+    features: Pooled,
     recipe: VisionLanguageRecipe,
     fusion: str,
 ) -> VisualLanguageModel:
-    """A model with the trunk's projections and retrieval heads, whose fusion and classifier have learnt."""
+    """A model with the trunk's projections and retrieval heads, whose fusion and classifier have learnt.
+
+    features: `projected` by the trunk
+    """
     torch.manual_seed(recipe.seed)
     model = beside(trunk, preset, fusion)
-    learns = nn.ModuleList((model.heads.fusion, model.heads.classifier))
-    _learn(model, learns, pooled, recipe.alone, TaskWeights(beta=0.0), fusion)
+    as_they_are = nn.ModuleList((nn.Identity(), nn.Identity()))
+    learning = _Learning(model, as_they_are, features, TaskWeights(beta=0.0))
+    _learn(learning, nn.ModuleList((model.heads.fusion, model.heads.classifier)), recipe.alone, fusion)
     return model.eval()
 
 
@@ -63,7 +75,8 @@ def train_fusions(
     trunk: VisualLanguageModel, preset: VisionLanguagePreset, pooled: Pooled, recipe: VisionLanguageRecipe
 ) -> dict[str, VisualLanguageModel]:
     """A trained model for every fusion of the table, in its order, all with the trunk's projections."""
-    return {name: train_alone(trunk, preset, pooled, recipe, name) for name in VISION_LANGUAGE_FUSIONS}
+    features = projected(trunk, pooled)
+    return {name: train_alone(trunk, preset, features, recipe, name) for name in VISION_LANGUAGE_FUSIONS}
 
 
 def standardised(photos: Tensor) -> tuple[Tensor, Tensor, Tensor]:
@@ -85,57 +98,49 @@ def unstandardise(projection: nn.Linear, mean: Tensor, deviation: Tensor) -> Non
     projection.bias.sub_(projection.weight @ mean)
 
 
-def _learn(
-    model: VisualLanguageModel,
-    learns: nn.Module,
-    pooled: Pooled,
-    schedule: Schedule,
-    weights: TaskWeights,
-    title: str,
-) -> None:
-    loss = VisionLanguageLoss(weights)
-    frozen = [one for one in model.parameters() if one.requires_grad]
-    for parameter in frozen:
+@dataclass(frozen=True)
+class _Learning:
+    """A model, what its photos and texts go through first, and what it learns from."""
+
+    model: VisualLanguageModel
+    projections: nn.ModuleList
+    pooled: Pooled
+    weights: TaskWeights
+
+    def losses(self, loss: VisionLanguageLoss, rows: Tensor) -> dict[str, Tensor]:
+        """Losses of the answers to the questions of these rows, and of captions for their photos."""
+        pooled, heads = self.pooled, self.model.heads
+        see, read = self.projections
+        photo = pooled.photo[rows]
+        copy = torch.randint(len(pooled.photos), (len(rows),))
+        outputs = heads(see(pooled.photos[copy, photo]), read(pooled.texts[pooled.question[rows]]))
+        if not self.weights.beta:
+            return loss(outputs, pooled.answer[rows])
+        wording = torch.randint(pooled.captions.shape[1], (len(rows),))
+        caption = pooled.captions[photo, wording]
+        told = {"retrieval_text": heads.embed_text(read(pooled.texts[caption]))}
+        # Photo i and text j fit when the wording of j says of i what it says of j's own photo.
+        matches = pooled.captions[photo][:, wording] == caption
+        return loss({**outputs, **told}, pooled.answer[rows], matches)
+
+
+def _learn(learning: _Learning, learns: nn.Module, schedule: Schedule, title: str) -> None:
+    loss = VisionLanguageLoss(learning.weights)
+    others = [one for one in learning.model.parameters() if one.requires_grad]
+    for parameter in others:
         parameter.requires_grad_(False)
-    both = nn.ModuleList((learns, loss))
-    both.requires_grad_(True)
-    questions = len(pooled.question)
+    both = nn.ModuleList((learns, loss)).requires_grad_(True).train()
+    questions = len(learning.pooled.question)
     steps = max(1, questions // schedule.batch)
     optimiser = Optimiser(both, schedule, schedule.epochs * steps)
-    both.train()
     with tqdm(total=schedule.epochs * steps, desc=title, unit="step", mininterval=1) as bar:
         for _ in range(schedule.epochs):
-            order = torch.randperm(questions)
-            for rows in order[: steps * schedule.batch].split(schedule.batch):
-                losses = loss(**_batch(model, pooled, rows, weights))
+            for rows in torch.randperm(questions)[: steps * schedule.batch].split(schedule.batch):
+                losses = learning.losses(loss, rows)
                 optimiser.step(losses["total"])
                 bar.update()
-                bar.set_postfix(loss=f"{float(losses['total'].detach()):.3f}", refresh=False)
-    for parameter in frozen:
+    for parameter in others:
         parameter.requires_grad_(True)
-
-
-def _batch(
-    model: VisualLanguageModel, pooled: Pooled, rows: Tensor, weights: TaskWeights
-) -> dict[str, object]:
-    """Arguments of the loss: answers to the questions of these rows, and captions for their photos."""
-    photo = pooled.photo[rows]
-    copy = torch.randint(len(pooled.photos), (len(rows),))
-    visual = model.visual.projection(pooled.photos[copy, photo])
-    outputs = model.heads(visual, model.text.projection(pooled.texts[pooled.question[rows]]))
-    wanted: Mapping[str, object] = {"labels": pooled.answer[rows]}
-    if not weights.beta:
-        return {"outputs": outputs, **wanted, "matches": None}
-    wording = torch.randint(pooled.captions.shape[1], (len(rows),))
-    caption = pooled.captions[photo, wording]
-    told = model.text.projection(pooled.texts[caption])
-    # Photo i and text j fit when the wording of j says of i what it says of j's own photo.
-    matches = pooled.captions[photo][:, wording] == caption
-    return {
-        "outputs": {**outputs, "retrieval_text": model.heads.embed_text(told)},
-        **wanted,
-        "matches": matches,
-    }
 
 
 @torch.no_grad()

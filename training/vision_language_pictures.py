@@ -116,7 +116,7 @@ def draw_shown(shown: Shown, path: Path, title: str) -> Path:
 
 
 def _draw_questions(figure: SubFigure, questions: Sequence[Question]) -> None:
-    axes = figure.subplots(2, ASKED // 2, squeeze=False).flat
+    axes = list(figure.subplots(2, ASKED // 2, squeeze=False).flat)
     for place in axes:
         place.set_axis_off()
     for place, one in zip(axes, questions, strict=False):

@@ -18,7 +18,7 @@ from training.easy_vqa import EasyVqa, load_split, split_off
 from training.vision_language_card import write_vision_language_card
 from training.vision_language_evaluate import VisionLanguageEvaluation, evaluate_models, without_photos
 from training.vision_language_features import Pooled, pool_split
-from training.vision_language_heads import train_alone, train_fusions, train_together
+from training.vision_language_heads import projected, train_alone, train_fusions, train_together
 from training.vision_language_pictures import Shown, shown_of
 from training.vision_language_recipe import VisionLanguageRecipe, vision_language_recipe_of
 from training.workplace import Workplace
@@ -80,5 +80,5 @@ def _trained_blind(
     served: VisualLanguageModel, preset: str, pooled: Pooled, recipe: VisionLanguageRecipe
 ) -> VisualLanguageModel:
     """The served fusion trained without photos: what questions alone give away."""
-    blind = without_photos(pooled, pooled.photos.mean(dim=(0, 1)))
+    blind = projected(served, without_photos(pooled, pooled.photos.mean(dim=(0, 1))))
     return train_alone(served, VISION_LANGUAGE_PRESETS[preset], blind, recipe, served.fusion_name)

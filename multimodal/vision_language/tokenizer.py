@@ -21,8 +21,9 @@ from multimodal.vision_language.presets import VisionLanguagePreset
 PADDING, UNKNOWN, FIRST, LAST = "[PAD]", "[UNK]", "[CLS]", "[SEP]"
 # What is asked of one coloured shape, and what is said of it.
 TINY_WORDS = (
-    "a at black blue bottom brown centre circle color contain does gray green image in is large left medium "
-    "middle no not of present rectangle red right shape small teal the there top triangle what yellow ? . ,"
+    "a at black blue bottom brown circle color contain does gray green image in is large left lower medium "
+    "middle no not of on present rectangle red right shape small teal the there top triangle upper what yes "
+    "yellow ? . ,"
 )
 
 
