@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 from collections.abc import Callable, Sequence
 from pathlib import Path
 
@@ -39,13 +41,20 @@ Answer = dict[str, np.ndarray]
 Ask = Callable[[QuestionItem], Answer]
 
 
-def weights_of(pipeline: str, folder: Path) -> Path:
-    """The shipped weights; before there are some, weights that nobody trained.
+def served_models(pipeline: str, folder: Path) -> tuple[Path, Path]:
+    """A repository with the pipeline's models, and their weights: this checkout's with the shipped weights.
 
-    What is compared is export, engines and serving: that PyTorch says the same holds for any weights.
+    Before there are some, another with weights that nobody trained: what is compared is export, engines and
+    serving, and that these say what PyTorch says holds for any weights.
     """
     shipped = ROOT / "weights" / f"{PRESETS[pipeline]}.safetensors"
-    return shipped if shipped.is_file() else untrained(pipeline, folder / shipped.name)
+    if not shipped.is_file():
+        weights = untrained(pipeline, folder / shipped.name)
+        return write_repository(folder / "models", pipeline, weights), weights
+    command = [sys.executable, "-m", "export", PRESETS[pipeline]]
+    done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    return Path(done.stdout.strip()), shipped
 
 
 def untrained(pipeline: str, path: Path, seed: int = 3) -> Path:

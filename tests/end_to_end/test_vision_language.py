@@ -28,14 +28,19 @@ REQUESTS = 64
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return questions.weights_of(PAIR, tmp_path_factory.mktemp("weights"))
+def models(tmp_path_factory) -> tuple[Path, Path]:
+    """A repository and the weights that it was made from."""
+    return questions.served_models(PAIR, tmp_path_factory.mktemp("pairs"))
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, weights) -> Iterator[serving.Address]:
-    repository = questions.write_repository(tmp_path_factory.mktemp("pairs") / "models", PAIR, weights)
-    with serving.running([PAIR], repository) as address:
+def weights(models) -> Path:
+    return models[1]
+
+
+@pytest.fixture(scope="module")
+def address(models) -> Iterator[serving.Address]:
+    with serving.running([PAIR], models[0]) as address:
         yield address
 
 

@@ -30,15 +30,19 @@ TEXTS = ("answer", "captions", "caption_answer")
 
 
 @pytest.fixture(scope="module")
-def weights(tmp_path_factory) -> Path:
-    return questions.weights_of(QUESTION, tmp_path_factory.mktemp("weights"))
+def models(tmp_path_factory) -> tuple[Path, Path]:
+    """A repository and the weights that it was made from."""
+    return questions.served_models(QUESTION, tmp_path_factory.mktemp("questions"))
 
 
 @pytest.fixture(scope="module")
-def address(tmp_path_factory, weights) -> Iterator[serving.Address]:
-    folder = tmp_path_factory.mktemp("questions") / "models"
-    repository = questions.write_repository(folder, QUESTION, weights)
-    with serving.running([QUESTION], repository) as address:
+def weights(models) -> Path:
+    return models[1]
+
+
+@pytest.fixture(scope="module")
+def address(models) -> Iterator[serving.Address]:
+    with serving.running([QUESTION], models[0]) as address:
         yield address
 
 
