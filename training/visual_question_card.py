@@ -126,7 +126,7 @@ def write_visual_question_card(
 
 
 def answered(preset: str, model: PNPVQAFusion, data: EasyVqa, count: int = 8) -> list[Answered]:
-    """One question about each of `count` pictures, evenly spaced over the set: not chosen for their answers."""
+    """One question about each of `count` pictures, evenly spaced over the set, not chosen by answer."""
     sizes = VISUAL_QUESTION_PRESETS[preset]
     judge = Judge(model, sizes, build_tokenizer(sizes))
     pictures = np.linspace(0, len(data.images) - 1, count).astype(int)

@@ -2,7 +2,7 @@
 
 As BLIP came to be, in small: a ViT that has learnt to see (theirs on ImageNet, ours on shapes and colours),
 then matching, captioning and answering together on one ViT, then apart on a ViT of their own each. Last the
-fusion with its gate, and the decoders that are to read it, while both ViTs and the matching model stand still.
+fusion with its gate, and the decoders that are to read it, while both ViTs and matching stand still.
 """
 
 from __future__ import annotations

@@ -124,3 +124,19 @@ def require_same_pixels(matching: Any, captioning: Any) -> None:
             f"vision models: expected one image size, got {sides[0]} px for matching and {sides[1]} px for "
             "captioning; choose checkpoints of one size"
         )
+
+
+def heed_cross_masks(model: nn.Module) -> None:
+    """Make a BLIP's cross-attention leave out what its `encoder_attention_mask` says, in place.
+
+    transformers 5.23 computes that mask and then hands it to cross-attention under the name of the mask of
+    self-attention, where it is not looked at: padding behind a question changed every answer.
+    """
+    for module in model.modules():
+        cross = getattr(module, "crossattention", None)
+        if cross is not None:
+            cross.self.register_forward_pre_hook(_own_mask, with_kwargs=True)
+
+
+def _own_mask(_: nn.Module, inputs: tuple[Any, ...], named: dict[str, Any]) -> tuple[Any, dict[str, Any]]:
+    return inputs, {**named, "encoder_attention_mask": named.get("attention_mask")}

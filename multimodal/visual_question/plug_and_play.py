@@ -20,7 +20,7 @@ from transformers import (
     T5ForConditionalGeneration,
 )
 
-from multimodal.visual_question.blip import require_same_pixels
+from multimodal.visual_question.blip import heed_cross_masks, require_same_pixels
 from multimodal.visual_question.dual_stream import DualStreamFusionEncoder
 from multimodal.visual_question.generation import (
     Decoding,
@@ -67,6 +67,9 @@ class PNPVQAFusion(nn.Module):
     ) -> None:
         super().__init__()
         self.itm, self.captioner, self.qa, self.reader = family
+        for part in (self.itm, self.captioner, self.qa):
+            if part is not None:
+                heed_cross_masks(part)
         require_same_pixels(self.itm.config, self.captioner.config)
         require_layer(relevance_layer, len(self.itm.text_encoder.encoder.layer))
         self.tokens, self.relevance_layer, self.use_enc_token = tokens, relevance_layer, use_enc_token
