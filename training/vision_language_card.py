@@ -54,8 +54,8 @@ answers on the pictures held back of the training split; the smaller cross entro
 |---|---|---|---|---|
 {fusions}
 
-With two modalities `early` is the network of `mlp`. `late` adds both, so that no answer can depend on whether
-photo and question agree.
+With two modalities `early` is the network of `mlp`. `gated` and `late` only add what each says by itself, so
+that no answer can depend on whether photo and question agree.
 
 ## Retrieval
 
