@@ -6,6 +6,9 @@ import torch
 from PIL import Image
 from skimage import data
 
+from export.contract import Contract, Tensor
+from export.onnx_graphs import EXAMPLE_BATCH, export_dense
+from export.parity import onnx_runtime
 from multimodal.encoders.efficientnet_lite import (
     EfficientNetLiteBackbone,
     LiteNormalise,
@@ -76,3 +79,26 @@ def test_without_its_top_the_stages_are_the_same():
 def test_normalised_values_run_from_about_minus_one_to_one():
     ends = LiteNormalise()(torch.tensor([0.0, 127 / 255, 1.0]))
     assert ends.tolist() == pytest.approx([-127 / 128, 0.0, 1.0], abs=1e-6)
+
+
+@pytest.mark.slow
+def test_its_onnx_graph_agrees_with_pytorch_at_other_batches_than_it_was_made_with(tmp_path):
+    trunk = EfficientNetLiteBackbone.from_file(efficientnet_lite0_file(), top=False)
+    contract = Contract(
+        "lite0",
+        (Tensor("picture", "FP32", (3, 64, 64)),),
+        (Tensor("summary", "FP32", (320,)),),
+        8,
+        "onnxruntime",
+    )
+    export_dense(trunk, contract, tmp_path / "dense.onnx")
+    run = onnx_runtime(tmp_path / "dense.onnx")
+    for batch in (1, 5):
+        assert batch != EXAMPLE_BATCH
+        picture = LiteNormalise()(
+            torch.rand(batch, 3, 64, 64, generator=torch.Generator().manual_seed(batch))
+        )
+        with torch.no_grad():
+            expected = trunk(picture)
+        answer = torch.from_numpy(run({"picture": picture.numpy()})["summary"])
+        torch.testing.assert_close(answer, expected, atol=1e-4, rtol=0)

@@ -1,4 +1,4 @@
-"""Vision and language from easy-VQA to weights and card, by the commands a user types, on the tiny preset."""
+"""Vision and language from easy-VQA to weights and card, on the tiny preset."""
 
 import json
 from dataclasses import replace
