@@ -53,8 +53,8 @@ A model that sees only the question reaches 67.0 %.
 
 ## Captions
 
-{captions_right:.1%} name the right shape and the right colour, {captions_false:.1%} name a wrong one of
-either. The others say less ("there is a small ..."), not something else.
+Of the five that every fifth question got, {captions_right:.1%} name the right shape and the right colour,
+{captions_false:.1%} a wrong shape or a wrong colour.
 
 ## Where it looks
 
@@ -64,10 +64,10 @@ Share of questions whose map peaks on a patch with some of the shape, and on one
 |---|---|---|---|---|---|
 {looking}
 
-Chance is a patch drawn at random. The map is the gradient of the match by the cross-attention of the
-matching model's first text layer, from that model's own features; the fusion has no part in it. Whether a
-picture has what a question names, the matching score says in {matching:.1%} of the questions that name
-something.
+Chance is a patch drawn at random; the last row is what a shape on a plain ground gives away by itself. The
+map is the gradient of the match by the cross-attention of the matching model's first text layer, from that
+model's own features; the fusion has no part in it. Whether a picture has what a question names, the
+matching score says in {matching:.1%} of the questions that name something.
 
 ![questions, maps, captions and answers]({preset}_answers.png)
 

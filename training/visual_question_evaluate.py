@@ -11,8 +11,9 @@ import torch
 from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor
+from transformers import BlipForImageTextRetrieval
 
-from multimodal.visual_question.blip import BlipPixels
+from multimodal.visual_question.blip import BlipPixels, build_blips
 from multimodal.visual_question.build import settings_of
 from multimodal.visual_question.plug_and_play import PNPVQAFusion
 from multimodal.visual_question.presets import VisualQuestionPreset
@@ -50,8 +51,8 @@ class VisualQuestionEvaluation:
     visual, text:  right answers by kind of question, and of "all"
     text_questions: how many were asked in text mode
     controls:      what was changed -> right answers in visual mode
-    captions:      naming the right shape and the right colour; false: naming a wrong one of either
-    looking:       over which questions -> where the map peaks
+    captions_right, captions_false: name the right shape and colour; name a wrong one of either
+    looking:       over which questions -> where the map peaks; or of what else
     matching:      questions that name something, called a match exactly where the picture has it
     held_back:     right answers in visual mode about the pictures that chose
     gate:          how much of the fusion is added, tanh of the gate
@@ -127,9 +128,14 @@ class Judge:
         return np.array(said) == self.names[data.answers]
 
     @torch.no_grad()
-    def maps(self, data: EasyVqa, seen: Seen) -> tuple[Tensor, Tensor]:
-        """Relevance (questions, grid, grid) and score of the match (questions,) of every question."""
-        reading = RelevanceGraph(self.model.itm, self.model.relevance_layer)
+    def maps(
+        self, data: EasyVqa, seen: Seen, matching: BlipForImageTextRetrieval | None = None
+    ) -> tuple[Tensor, Tensor]:
+        """Relevance (questions, grid, grid) and score of the match (questions,) of every question.
+
+        matching: whose text encoder reads; the model's own when left out
+        """
+        reading = RelevanceGraph(matching or self.model.itm, self.model.relevance_layer)
         heats, scores = [], []
         for rows in _batches(len(data.questions)):
             texts = self.texts([data.questions[row] for row in rows])
@@ -183,6 +189,7 @@ def evaluate_model(
     true, false = caption_shares([scenes[data.rows[row]] for row in rows], captions)
     there, names_something = _named_there(data, scenes)
     order = np.random.default_rng(0).permutation(len(data.images))
+    peaks = Peaks(data, [depicted.mask for depicted in shown])
     return VisualQuestionEvaluation(
         questions=len(data.questions),
         visual=_by_kind(data, right),
@@ -194,22 +201,27 @@ def evaluate_model(
         },
         captions_right=true,
         captions_false=false,
-        looking=_looking(
-            data,
-            [depicted.mask for depicted in shown],
-            heats,
-            {
-                "all": np.ones(len(data.questions), bool),
-                "naming what the picture has": names_something & there,
-                "naming what it has not": names_something & ~there,
-                "naming neither shape nor colour": ~names_something,
-            },
-        ),
+        looking={
+            "all": peaks.of(heats),
+            "naming what the picture has": peaks.of(heats, names_something & there),
+            "naming what it has not": peaks.of(heats, names_something & ~there),
+            "naming neither shape nor colour": peaks.of(heats, ~names_something),
+            "all, of a text encoder that has learnt nothing": peaks.of(
+                judge.maps(data, seen, _untrained(preset))[0]
+            ),
+        },
         matching=float(((scores.numpy() > 0.5) == there)[names_something].mean()),
         held_back=float(judge.visual(held).mean()),
-        gate=float(torch.tanh(model.gate)),
+        gate=float(torch.tanh(model.gate.detach())),
         parameters=sum(parameter.numel() for parameter in model.parameters()),
     )
+
+
+def _untrained(preset: VisualQuestionPreset) -> BlipForImageTextRetrieval:
+    """How much of a map is in the picture's own features: a shape stands out to any reader."""
+    with torch.random.fork_rng():
+        torch.manual_seed(0)
+        return build_blips(preset)[0].eval()
 
 
 def caption_shares(scenes: Sequence[Scene], captions: Sequence[Sequence[str]]) -> tuple[float, float]:
@@ -240,23 +252,25 @@ def _named_there(data: EasyVqa, scenes: Sequence[Scene]) -> tuple[Right, Right]:
     return np.array(there), np.array([bool(found) for found in names])
 
 
-def _looking(
-    data: EasyVqa, masks: Sequence[Right], heats: Tensor, groups: dict[str, Right]
-) -> dict[str, Looking]:
-    grid = heats.shape[-1]
-    cells = np.stack([cells_of(mask, grid) for mask in masks])  # (pictures, grid, grid)
-    rings = np.stack([with_neighbours(one) for one in cells])
-    on, near = (part.reshape(len(masks), -1)[data.rows] for part in (cells, rings))
-    peak = heats.flatten(1).argmax(dim=1).numpy()
-    places = np.arange(len(peak))
-    return {
-        name: Looking(
-            int(chosen.sum()),
-            float(on[places, peak][chosen].mean()),
-            float(near[places, peak][chosen].mean()),
-            float(on[chosen].mean()),
-            float(near[chosen].mean()),
+class Peaks:
+    """Where maps peak, by the shapes that the pictures of a set really have; masks: a picture's each."""
+
+    def __init__(self, data: EasyVqa, masks: Sequence[Right]) -> None:
+        self.rows, self.masks = data.rows, masks
+
+    def of(self, heats: Tensor, chosen: Right | None = None) -> Looking:
+        """heats: (questions, grid, grid); chosen: (questions,) bool, all of them when left out."""
+        cells = np.stack([cells_of(mask, heats.shape[-1]) for mask in self.masks])  # (pictures, grid, grid)
+        rings = np.stack([with_neighbours(one) for one in cells])
+        on, near = (part.reshape(len(self.masks), -1)[self.rows] for part in (cells, rings))
+        peak = heats.flatten(1).argmax(dim=1).numpy()
+        asked = np.arange(len(peak)) if chosen is None else np.flatnonzero(chosen)
+        if not len(asked):
+            raise ValueError("peaks: expected some questions to look at, got none; give a larger set")
+        return Looking(
+            len(asked),
+            float(on[asked, peak[asked]].mean()),
+            float(near[asked, peak[asked]].mean()),
+            float(on[asked].mean()),
+            float(near[asked].mean()),
         )
-        for name, chosen in groups.items()
-        if chosen.any()
-    }

@@ -234,7 +234,7 @@ VISUAL_QUESTION_PRESETS: dict[str, VisualQuestionPreset] = {
         ),
         VisualQuestionPreset(
             "visual_question_answering_tiny",
-            VisionSizes(image_px=32, patch_px=8, width=16, layers=2, heads=2),
+            VisionSizes(image_px=64, patch_px=16, width=16, layers=2, heads=2),
             TextSizes(width=16, layers=2, heads=2, length=12, relevance_layer=0),
             FusionSizes(
                 width=16, layers=2, fuse_layer=1, iterations=1, heads=2, head_width=8, feed_forward=32
