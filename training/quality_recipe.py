@@ -68,7 +68,8 @@ QUALITY_RECIPES = {
         spatial=ViewRecipe(epochs=8, skip=IN_TIME, published=True),
         # 7 clips a source are left: the pristine one, three that stall and three that flicker
         temporal=ViewRecipe(epochs=12, batch=28, group=7, moments=8, skip=(*CODECS, *IN_ONE_FRAME)),
-        fusion=SMALL_FUSION,
+        fusion=replace(SMALL_FUSION, epochs=20),
+        views=0,
     ),
     "video_quality_tiny": QualityRecipe(
         spatial=ViewRecipe(epochs=1, batch=8, group=2, skip=IN_TIME),

@@ -31,9 +31,10 @@ from training.quality_recipe import QUALITY_RECIPES, QualityRecipe
 from training.quality_samples import TensorSamples
 from training.quality_trainer import QualityTrainer
 from training.quality_views import VIEWS, ViewJob, steps_of, train_views
+from training.side_by_side import one_thread
 from training.workplace import Workplace
 
-CLIPS = "clips"  # folder of our own
+CLIPS, WIRES = "clips", "wires"  # folders of our own clips, and of what the encoders say of them
 # What a fusion is not shown, by the wires that are zeros then.
 ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "without the spatial view": ("spatial_tokens", "spatial_maps"),
@@ -60,12 +61,14 @@ def train(preset: str, place: Workplace) -> Path:
     """Train encoders and every fusion, judge on held-out contents, write weights and card."""
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     dataset = clip_dataset(preset, place)
-    trunk = train_trunk(preset, place, dataset, recipe)
-    encoded = encode(trunk, dataset, ("choose",))
-    encoded["train"] = encode_to_learn(trunk, dataset, sizes, recipe)
-    models = train_fusions(trunk, sizes, recipe, encoded)
-    weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
-    write_quality_card(preset, judge_preset(preset, place, encoded["train"]), place.weights)
+    cache = place.work / WIRES
+    with one_thread():
+        trunk = train_trunk(preset, place, dataset, recipe)
+        encoded = encode(trunk, dataset, ("choose",), cache)
+        encoded["train"] = encode_to_learn(trunk, dataset, sizes, recipe, cache)
+        models = train_fusions(trunk, sizes, recipe, encoded)
+        weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
+        write_quality_card(preset, judge_preset(preset, place), place.weights)
     return weights
 
 
@@ -104,18 +107,16 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
     return trunk.eval()
 
 
-def judge_preset(preset: str, place: Workplace, learned: TensorSamples | None = None) -> QualityEvaluation:
-    """Evaluate the weights as they lie on disk, in half precision, on the held-out contents.
-
-    learned: wires of the training clips for the ablations, encoded again where they are not at hand
-    """
+def judge_preset(preset: str, place: Workplace) -> QualityEvaluation:
+    """Evaluate the weights as they lie on disk, in half precision, on the held-out contents."""
     recipe, sizes = quality_recipe_of(preset), QUALITY_PRESETS[preset]
     path = place.weights / f"{preset}.safetensors"
     models = {name: build_quality(sizes, path, name) for name in trained_fusions(path)}
     dataset = clip_dataset(preset, place)
     served = models[sizes.default_fusion]
-    encoded = encode(served, dataset, ("choose", "held_out"))
-    encoded["train"] = learned or encode_to_learn(served, dataset, sizes, recipe)
+    cache = place.work / WIRES
+    encoded = encode(served, dataset, ("choose", "held_out"), cache)
+    encoded["train"] = encode_to_learn(served, dataset, sizes, recipe, cache)
     held = [dataset.clips[row].path for row in dataset.splits["held_out"]]
     return evaluate_models(
         models,

@@ -9,12 +9,16 @@ from typing import Protocol, cast
 
 from multimodal.presets import PRESETS
 from multimodal.quality_presets import QUALITY_PRESETS
+from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
+from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 from training.workplace import Workplace
 
 # Presets -> the module that trains them; imported when asked for, torch is a second.
 TRAININGS: tuple[tuple[Collection[str], str], ...] = (
     (PRESETS, "training.weld_training"),
     (QUALITY_PRESETS, "training.quality_training"),
+    (VISION_LANGUAGE_PRESETS, "training.vision_language_training"),
+    (VISUAL_QUESTION_PRESETS, "training.visual_question_training"),
 )
 
 

@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shlex
 import subprocess
 import sys
 import venv
@@ -32,7 +33,7 @@ def python_of_the_readme(pipeline: str) -> str:
 
 def shell_command_of_the_readme(pipeline: str) -> list[str]:
     (line,) = re.findall(rf"^crossfuse infer {pipeline} .*$", README, re.MULTILINE)
-    return [str(CROSSFUSE), *line.split("#")[0].split()[1:]]
+    return [str(CROSSFUSE), *shlex.split(line, comments=True)[1:]]
 
 
 @pytest.fixture(scope="module")
