@@ -55,7 +55,7 @@ class Classroom:
     ) -> None:
         """Step after step on the parameters of `trained`; look: after every step, with its number."""
         rng = np.random.default_rng(zlib.crc32(name.encode(), self.recipe.seed))
-        optimiser = Optimiser(trained, stage.schedule, stage.steps)
+        optimiser = GatedOptimiser(trained, stage)
         for step in tqdm(range(1, stage.steps + 1), desc=name, mininterval=5):
             optimiser.step(loss(rng))
             if look is not None:
@@ -70,6 +70,24 @@ class Classroom:
         if rng.random() < 0.5:
             return seen
         return drawn_tokens(rng, seen, lesson.cells + OFF_SHAPE, self.drawn)
+
+
+class GatedOptimiser(Optimiser):
+    """With a rate of its own for a parameter called `gate`, where the trained module has one."""
+
+    def __init__(self, module: nn.Module, stage: Stage) -> None:
+        super().__init__(module, stage.schedule, stage.steps)
+        gate = dict(module.named_parameters(recurse=False)).get("gate")
+        if gate is None:
+            return
+        others = [parameter for parameter in self.parameters if parameter is not gate]
+        self.adamw = torch.optim.AdamW(
+            [{"params": others}, {"params": [gate], "weight_decay": 0.0}], weight_decay=stage.weight_decay
+        )
+        rates = [stage.peak_learning_rate, stage.gate_learning_rate]
+        self.schedule = torch.optim.lr_scheduler.OneCycleLR(
+            self.adamw, rates, total_steps=max(stage.steps, 2), pct_start=stage.schedule.warm_up
+        )
 
 
 def learn_sight(room: Classroom) -> None:

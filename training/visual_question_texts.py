@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import defaultdict
 from collections.abc import Iterable
 
 import numpy as np
@@ -17,8 +18,15 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "size": tuple(SIZES),
     "place": tuple(place for row in PLACES for place in row),
 }
-# How often the set asks for each: half of its yes/no questions are answered with yes.
-SHARES = {"yes": 0.37, "no": 0.37, "shape": 0.13, "colour": 0.13}
+# What is asked, and how often. The set asks for one of eight colours in half of its questions, so that a model
+# which never finds one is right in 87 % of these, and ours was such a one. Here every second question names
+# what the picture has.
+SHARES = {
+    ("yes/no", "colour"): 0.42,
+    ("yes/no", "shape"): 0.32,
+    ("shape", ""): 0.13,
+    ("colour", ""): 0.13,
+}
 
 
 def named(question: str) -> dict[str, str]:
@@ -39,30 +47,34 @@ def answer_of(question: str, scene: Scene) -> str | None:
 
 
 class Asker:
-    """Draws questions about scenes, of every kind as often as the set has them.
+    """Draws questions about scenes, of every kind as often as SHARES says.
 
     texts: the questions that there are
     """
 
     def __init__(self, texts: Iterable[str]) -> None:
         self.texts = sorted(set(texts))
-        self._known: dict[tuple[str, str], dict[str, list[tuple[str, str]]]] = {}
+        self._known: dict[tuple[str, str], dict[tuple[str, str, bool], list[tuple[str, str]]]] = {}
 
     def ask(self, rng: np.random.Generator, scene: Scene) -> tuple[str, str]:
         """A question about the scene and its answer."""
-        kinds = self._about(scene)
-        kind = str(rng.choice(list(SHARES), p=list(SHARES.values())))
-        return kinds[kind][rng.integers(len(kinds[kind]))]
+        kind, about = list(SHARES)[rng.choice(len(SHARES), p=list(SHARES.values()))]
+        fits = kind != "yes/no" or bool(rng.random() < 0.5)
+        found = self._about(scene)[kind, about, fits]
+        return found[rng.integers(len(found))]
 
-    def _about(self, scene: Scene) -> dict[str, list[tuple[str, str]]]:
+    def _about(self, scene: Scene) -> dict[tuple[str, str, bool], list[tuple[str, str]]]:
+        """(what is asked for, what is named, whether the scene has it) -> questions with their answers."""
         key = (scene.colour, scene.shape)
         if key not in self._known:
-            kinds: dict[str, list[tuple[str, str]]] = {kind: [] for kind in SHARES}
+            found: dict[tuple[str, str, bool], list[tuple[str, str]]] = defaultdict(list)
             for text in self.texts:
-                if (answer := answer_of(text, scene)) is not None:
-                    kind = question_kind(text)
-                    kinds[answer if kind == "yes/no" else kind].append((text, answer))
-            self._known[key] = kinds
+                answer, kind, names = answer_of(text, scene), question_kind(text), named(text)
+                if answer is not None:
+                    about = next(iter(names)) if kind == "yes/no" else ""
+                    fits = all(scene.words[name] == word for name, word in names.items())
+                    found[kind, about, fits].append((text, answer))
+            self._known[key] = found
         return self._known[key]
 
     def pair(self, rng: np.random.Generator, scene: Scene) -> tuple[str, str]:

@@ -6,7 +6,16 @@ import json
 from pathlib import Path
 
 from safetensors import safe_open
-from tokenizers import AddedToken, Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+from tokenizers import (
+    AddedToken,
+    Regex,
+    Tokenizer,
+    decoders,
+    models,
+    normalizers,
+    pre_tokenizers,
+    processors,
+)
 
 from multimodal.pretrained import minilm_folder
 from multimodal.visual_question.presets import VisualQuestionPreset
@@ -14,12 +23,16 @@ from multimodal.visual_question.vocabulary import OWN_TOKENS, SEPARATOR, SPECIAL
 from multimodal.weights import require_file
 
 METADATA_KEY = "tokenizer"  # of the metadata in a file of weights
+# Questions are asked without the mark at their end, whether or not it was typed.
+NO_QUESTION_MARK = normalizers.Replace(Regex(r"\s*\?+\s*$"), "")
 
 
 def words_tokenizer() -> Tokenizer:
     """One token a word, lower case, punctuation by itself; what it does not know is [UNK]."""
     tokenizer = Tokenizer(models.WordLevel({token: place for place, token in enumerate(TOKENS)}, "[UNK]"))
-    tokenizer.normalizer = normalizers.Sequence([normalizers.NFC(), normalizers.Lowercase()])
+    tokenizer.normalizer = normalizers.Sequence(
+        [NO_QUESTION_MARK, normalizers.NFC(), normalizers.Lowercase()]
+    )
     tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
     tokenizer.add_special_tokens(list(SPECIAL))
     tokenizer.add_tokens([AddedToken(SEPARATOR, normalized=False)])
@@ -33,6 +46,7 @@ def pieces_tokenizer(vocabulary: Path) -> Tokenizer:
     tokenizer.no_padding()
     tokenizer.no_truncation()
     tokenizer.add_special_tokens(["[DEC]", "[ENC]"])
+    tokenizer.normalizer = normalizers.Sequence([NO_QUESTION_MARK, tokenizer.normalizer])
     tokenizer.decoder = decoders.WordPiece()
     return tokenizer
 

@@ -106,13 +106,15 @@ def test_places_are_ninths_of_the_picture():
     assert place_of(np.ones((9, 9), np.float32)) == "in the middle"
 
 
-def test_half_of_the_yes_no_questions_are_answered_with_yes(asker):
+def test_half_of_the_yes_no_questions_name_what_the_picture_has(asker):
     rng = np.random.default_rng(0)
     pairs = [asker.ask(rng, RED_CIRCLE) for _ in range(1000)]
     assert all(answer_of(question, RED_CIRCLE) == answer for question, answer in pairs)
-    yes = [answer == "yes" for question, answer in pairs if question_kind(question) == "yes/no"]
-    # standard error of a share of a half over about 740: 0.018
-    assert np.mean(yes) == pytest.approx(0.5, abs=0.07)
+    asked = [question for question, _ in pairs if question_kind(question) == "yes/no"]
+    for kind, word in (("colour", "red"), ("shape", "circle")):
+        there = [named(question)[kind] == word for question in asked if kind in named(question)]
+        # standard error of a share of a half over about 350: 0.027
+        assert np.mean(there) == pytest.approx(0.5, abs=0.09)
 
 
 def test_a_wrong_text_differs_from_the_right_one_in_one_thing(asker):

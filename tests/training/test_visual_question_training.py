@@ -106,4 +106,4 @@ def test_a_judge_pads_questions_to_the_length_of_the_server():
     judge = Judge(build_visual_question(preset), preset, build_tokenizer(preset))
     texts = judge.texts(["what shape is present?", "is there a red shape?"])
     assert texts.ids.shape == (2, 12)
-    assert texts.mask.sum(dim=1).tolist() == [7, 8]
+    assert texts.mask.sum(dim=1).tolist() == [6, 7]

@@ -113,10 +113,17 @@ def test_one_seed_builds_one_model(preset):
 
 
 def test_a_question_becomes_words_between_marks(tokenizer):
-    assert tokenizer.encode("Is there a RED circle?").tokens == [
-        "[CLS]", "is", "there", "a", "red", "circle", "?", "[SEP]",
-    ]  # fmt: skip
+    words = ["[CLS]", "is", "there", "a", "red", "circle", "[SEP]"]
+    assert tokenizer.encode("Is there a RED circle").tokens == words
     assert tokenizer.encode("a rhombus").tokens == ["[CLS]", "a", "[UNK]", "[SEP]"]
+
+
+@pytest.mark.parametrize("preset_name", ["visual_question_answering_small", "visual_question_answering_base"])
+@pytest.mark.parametrize("mark", ["?", " ?", "?? "])
+def test_the_question_mark_at_the_end_is_not_read(preset_name, mark):
+    tokenizer = build_tokenizer(VISUAL_QUESTION_PRESETS[preset_name])
+    assert tokenizer.encode(f"is it red{mark}").ids == tokenizer.encode("is it red").ids
+    assert tokenizer.encode("red? is it blue").ids != tokenizer.encode("red is it blue").ids
 
 
 def test_the_separator_of_the_reader_is_one_token(tokenizer):
