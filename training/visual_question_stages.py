@@ -6,6 +6,7 @@ import copy
 import zlib
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import torch
@@ -81,9 +82,8 @@ class GatedOptimiser(Optimiser):
         if gate is None:
             return
         others = [parameter for parameter in self.parameters if parameter is not gate]
-        self.adamw = torch.optim.AdamW(
-            [{"params": others}, {"params": [gate], "weight_decay": 0.0}], weight_decay=stage.weight_decay
-        )
+        groups: list[dict[str, Any]] = [{"params": others}, {"params": [gate], "weight_decay": 0.0}]
+        self.adamw = torch.optim.AdamW(groups, weight_decay=stage.weight_decay)
         rates = [stage.peak_learning_rate, stage.gate_learning_rate]
         self.schedule = torch.optim.lr_scheduler.OneCycleLR(
             self.adamw, rates, total_steps=max(stage.steps, 2), pct_start=stage.schedule.warm_up

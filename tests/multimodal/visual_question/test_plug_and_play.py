@@ -75,6 +75,21 @@ def test_with_the_gate_open_it_says_something_else(model, pixels):
     )
 
 
+def test_a_picture_is_fused_the_same_alone_and_in_a_batch(model, pixels):
+    nn.init.constant_(model.gate, 1.0)
+    together = model.fuse_visual_features(pixels)["fused"]
+    assert torch.allclose(together[1:], model.fuse_visual_features(pixels[1:])["fused"], atol=1e-5)
+
+
+def test_half_precision_gives_numbers(model, pixels, asked):
+    nn.init.constant_(model.gate, 1.0)
+    with torch.autocast("cpu", torch.bfloat16):
+        fused = model.fuse_visual_features(pixels)["fused"]
+        states = model.question_states(fused, *asked)
+    assert torch.isfinite(fused).all()
+    assert torch.isfinite(states).all()
+
+
 def test_both_vision_models_may_have_grids_and_widths_of_their_own(pixels, preset):
     torch.manual_seed(0)
     fine = replace(preset, vision=VisionSizes(image_px=64, patch_px=8, width=24, layers=1, heads=2))
