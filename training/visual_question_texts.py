@@ -19,8 +19,8 @@ ATTRIBUTES: dict[str, tuple[str, ...]] = {
     "place": tuple(place for row in PLACES for place in row),
 }
 # What is asked, and how often. The set asks for one of eight colours in half of its questions: a model that
-# never finds one is right in 87 % of these, and ours was such a one. Here every second question names what the
-# picture has.
+# never finds one is right in 87 % of these, and ours was such a one. Here every second question names what
+# the picture has.
 SHARES = {
     ("yes/no", "colour"): 0.42,
     ("yes/no", "shape"): 0.32,
