@@ -179,4 +179,4 @@ def table(result: Mapping[str, Any]) -> str:
 
 
 def _percent(row: Mapping[str, Any]) -> str:
-    return f"{'-':>10}" if row["accuracy"] is None else f"{row['accuracy']:>10.1%}"
+    return f"{'-':>10}" if row["accuracy"] is None else f"{row['accuracy']:>10.2%}"

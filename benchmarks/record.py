@@ -13,7 +13,16 @@ from pathlib import Path
 from typing import Any
 
 ROOT = Path(__file__).parents[1]
-PACKAGES = ("numpy", "onnxruntime", "nvidia-dali-cuda120", "nvidia-pytriton", "tritonclient", "av")
+PACKAGES = (
+    "numpy",
+    "torch",
+    "tokenizers",
+    "onnxruntime",
+    "nvidia-dali-cuda120",
+    "nvidia-pytriton",
+    "tritonclient",
+    "av",
+)
 
 
 def circumstances(seed: int | None) -> dict[str, Any]:

@@ -2,17 +2,20 @@
 
 import json
 from collections import Counter
+from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 import torch
 
+import serving
 from benchmarks import accuracy
 from benchmarks.__main__ import main
 from benchmarks.accuracy import faults, judged, other_pictures, question_only, table
 from benchmarks.vision_language_accuracy import VisionLanguageReference, recall_at_1
 from benchmarks.visual_question_accuracy import VisualQuestionReference, heat_figures, is_shown
+from tests.end_to_end.questions import served_models
 from training.easy_vqa import answer_names, load_split
 from training.easy_vqa_captions import describe, describe_all
 
@@ -215,6 +218,34 @@ def test_missing_weights_are_one_sentence(tmp_path, capsys):
     missing = ["--url", "127.0.0.1:1", "--weights", str(tmp_path / "none.safetensors")]
     assert main(["accuracy", "vision_language", *missing]) == 1
     assert "benchmarks accuracy: weights: expected a safetensors file at" in capsys.readouterr().err
+
+
+@pytest.fixture(scope="module", params=list(accuracy.REFERENCES))
+def served(request, tmp_path_factory):
+    """A pipeline, its weights, and where a server with its models answers."""
+    repository, weights = served_models(request.param, tmp_path_factory.mktemp("models"))
+    with serving.running([request.param], repository) as address:
+        yield request.param, weights, address.grpc
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_the_command_asks_a_server_and_finds_that_it_says_what_pytorch_says(
+    served, tmp_path, monkeypatch, capsys
+):
+    pipeline, weights, url = served
+    monkeypatch.chdir(tmp_path)
+    assert main(["accuracy", pipeline, "--every", "500", "--url", url, "--weights", str(weights)]) == 0
+    printed = capsys.readouterr()
+    path = Path(printed.out.strip())
+    assert path == Path(f"build/benchmarks/accuracy_{pipeline}.json")
+    assert "of 20 right; goal" in printed.err
+    written = json.loads(path.read_text())
+    assert written["seed"] == accuracy.SHUFFLE_SEED
+    result = written["result"]
+    assert result["server"]["questions"] == 20
+    assert result["differences"]["answers"] <= 1
+    assert set(result["controls"]) == {"question_only", "shuffled_images"}
 
 
 def test_every_pipeline_has_a_goal_and_a_reference():
