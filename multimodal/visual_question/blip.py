@@ -5,8 +5,11 @@ Source: Li et al., "BLIP: Bootstrapping Language-Image Pre-training" (arXiv 2201
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
 from typing import Any
 
+import numpy as np
 import torch
 from torch import Tensor, nn
 from transformers import (
@@ -17,6 +20,7 @@ from transformers import (
     T5Config,
     T5ForConditionalGeneration,
 )
+from transformers.utils import cached_file
 
 from multimodal.visual_question.presets import VisualQuestionPreset
 
@@ -124,6 +128,27 @@ def require_same_pixels(matching: Any, captioning: Any) -> None:
             f"vision models: expected one image size, got {sides[0]} px for matching and {sides[1]} px for "
             "captioning; choose checkpoints of one size"
         )
+
+
+def require_blip_pixels(source: str | Path) -> None:
+    """ValueError for a checkpoint whose image processor normalises otherwise; one without any is believed.
+
+    source: a hub id or a folder. One picture is shown to both vision models, so both have to expect the same.
+    """
+    found = cached_file(
+        str(source),
+        "preprocessor_config.json",
+        _raise_exceptions_for_missing_entries=False,
+        _raise_exceptions_for_connection_errors=False,
+    )
+    said = json.loads(Path(found).read_text(encoding="utf-8")) if found else {}
+    for name, expected in (("image_mean", PIXEL_MEAN), ("image_std", PIXEL_STD)):
+        given = said.get(name, expected)
+        if not np.allclose(given, expected, atol=1e-4):
+            raise ValueError(
+                f"{source}: expected pictures with the {name} of BLIP, {list(expected)}, got {given}; choose a "
+                "BLIP checkpoint"
+            )
 
 
 def heed_cross_masks(model: nn.Module) -> None:

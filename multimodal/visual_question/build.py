@@ -18,7 +18,7 @@ from transformers import (
 )
 
 from multimodal.encoders.backbone import load_backbone
-from multimodal.visual_question.blip import build_blips, build_reader
+from multimodal.visual_question.blip import build_blips, build_reader, require_blip_pixels
 from multimodal.visual_question.dual_stream import DualStreamFusionEncoder
 from multimodal.visual_question.generation import Decoding, GenerationSettings
 from multimodal.visual_question.plug_and_play import BlipFamily, PNPVQAFusion
@@ -76,6 +76,8 @@ def from_pretrained(
         answering or None,
         reader or None,
     )
+    for source in (sources.matching, sources.captioning):
+        require_blip_pixels(source)
     return assembled(family, fusion or PUBLISHED_FUSION, tokens, relevance_layer).eval()
 
 

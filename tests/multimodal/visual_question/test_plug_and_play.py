@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import json
 from dataclasses import replace
 
 import pytest
 import torch
 from torch import nn
 
-from multimodal.visual_question.blip import build_blips
+from multimodal.visual_question.blip import PIXEL_MEAN, PIXEL_STD, build_blips
 from multimodal.visual_question.build import Sources, assembled, build_visual_question, from_pretrained
 from multimodal.visual_question.dual_stream import DualStreamFusionEncoder
 from multimodal.visual_question.grids import resize_grid
@@ -253,6 +254,19 @@ def test_checkpoints_in_folders_make_the_same_model(tmp_path, preset, pixels, se
         assert one["answers"] == other["answers"]
         assert one["captions"] == other["captions"]
         assert torch.equal(one["gradcams"], other["gradcams"])
+
+
+def test_a_checkpoint_that_normalises_pictures_otherwise_is_refused(tmp_path, preset):
+    matching, captioning, _ = build_blips(preset)
+    matching.save_pretrained(tmp_path / "m")
+    captioning.save_pretrained(tmp_path / "c")
+    said = {"image_mean": list(PIXEL_MEAN), "image_std": list(PIXEL_STD)}
+    (tmp_path / "m" / "preprocessor_config.json").write_text(json.dumps(said))
+    sources = Sources(tmp_path / "m", tmp_path / "c")
+    from_pretrained(sources, preset.fusion, OWN_TOKENS, relevance_layer=0)
+    (tmp_path / "c" / "preprocessor_config.json").write_text(json.dumps(said | {"image_mean": [0.5] * 3}))
+    with pytest.raises(ValueError, match=r"image_mean of BLIP, .* got \[0.5, 0.5, 0.5\]"):
+        from_pretrained(sources, preset.fusion, OWN_TOKENS, relevance_layer=0)
 
 
 def test_a_checkpoint_that_is_nowhere_is_named_in_one_line(tmp_path, monkeypatch):
