@@ -146,8 +146,8 @@ def require_blip_pixels(source: str | Path) -> None:
         given = said.get(name, expected)
         if not np.allclose(given, expected, atol=1e-4):
             raise ValueError(
-                f"{source}: expected pictures with the {name} of BLIP, {list(expected)}, got {given}; choose a "
-                "BLIP checkpoint"
+                f"{source}: expected pictures with the {name} of BLIP, {list(expected)}, got {given}; choose "
+                "a BLIP checkpoint"
             )
 
 
