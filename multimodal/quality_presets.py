@@ -113,7 +113,7 @@ QUALITY_PRESETS: dict[str, VideoQualityPreset] = {
             spatial="efficientnet-lite0-shallow",
             temporal="efficientnet-small",
             feature_width=64,
-            default_fusion="multi_level",
+            default_fusion="quality_aware",
             fusion=QualityFusionSizes(width=64, heads=4, gate_width=64, dropout=0.3),
             still="lite",
             moving="changes",

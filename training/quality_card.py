@@ -54,8 +54,8 @@ clips whose frames differ).
 
 ## Every fusion
 
-All with the same encoders; a head each, trained on their wires. The served one is chosen by the clips that choose the
-epoch, never by the held-out ones.
+All with the same encoders; a head each, trained on their wires. The served one is chosen by its
+SRCC on the clips that choose, never on the held-out ones; then every head learns once more, from those that chose too.
 
 | fusion | SRCC choosing | SRCC held out | PLCC | RMSE |
 |---|---|---|---|---|

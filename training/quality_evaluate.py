@@ -35,7 +35,7 @@ class Group:
 class QualityEvaluation:
     """Everything the card says.
 
-    fusions, choosing: fusion -> agreement on the held-out clips, and SRCC on those that chose the epoch
+    fusions, choosing: fusion -> agreement on the held-out clips, and SRCC on those that chose the served one
     predicted, scores, peer: of the served fusion, BRISQUE and VMAF for every held-out clip, (clips,)
     moments: SRCC of the scores of single moments with VMAF of that frame, over all, and within clips
     counts:  split -> clips, contents
@@ -103,34 +103,43 @@ def moments_agree(frames: NDArray[np.float64], wanted: NDArray[np.float64]) -> t
     return srcc(frames.reshape(-1), wanted.reshape(-1)), inside
 
 
+@dataclass(frozen=True)
+class Beside:
+    """What the card says beside the judgement of the weights.
+
+    choosing: fusion -> SRCC on the clips that chose the served one; peer: BRISQUE of the held-out clips, in
+    their order; ablations: the served fusion trained on less
+    """
+
+    choosing: Mapping[str, float]
+    peer: NDArray[np.float64]
+    ablations: Mapping[str, QualityReport]
+
+
 def evaluate_models(
     models: Mapping[str, QualityModel],
-    encoded: Mapping[str, TensorSamples],
+    encoded: TensorSamples,
     dataset: ClipDataset,
     served: str,
-    peer: NDArray[np.float64],
-    ablations: Mapping[str, QualityReport],
+    beside: Beside,
 ) -> QualityEvaluation:
     """Judge every fusion on the held-out clips, and the served one in detail.
 
-    encoded: wires of `choose` and `held_out`; peer: BRISQUE of the held-out clips, in their order
+    encoded: wires of the held-out clips
     """
+    peer = beside.peer
     held = [dataset.clips[row] for row in dataset.splits["held_out"]]
-    scores = encoded["held_out"].targets.numpy().astype(np.float64)
-    said = {name: answers(model, encoded["held_out"]) for name, model in models.items()}
+    scores = encoded.targets.numpy().astype(np.float64)
+    said = {name: answers(model, encoded) for name, model in models.items()}
     predicted = said[served][0].numpy().astype(np.float64)
-    wanted = encoded["held_out"].frame_targets
+    wanted = encoded.frame_targets
     frames = (
         wanted.numpy().astype(np.float64) if wanted is not None else np.repeat(scores[:, None], 8, axis=1)
     )
-    choosing = encoded["choose"].targets.numpy()
     return QualityEvaluation(
         fusion=served,
         fusions={name: judge_quality(one[0].numpy(), scores) for name, one in said.items()},
-        choosing={
-            name: srcc(answers(model, encoded["choose"])[0].numpy(), choosing)
-            for name, model in models.items()
-        },
+        choosing={name: beside.choosing.get(name, float("nan")) for name in models},
         peer_report=judge_quality(-peer, scores),
         kinds=groups_of([kind_of(clip.distortion) for clip in held], predicted, scores, peer),
         contents=groups_of([clip.content for clip in held], predicted, scores, peer),
@@ -143,5 +152,5 @@ def evaluate_models(
             name: (len(rows), len({dataset.clips[row].content for row in rows}))
             for name, rows in dataset.splits.items()
         },
-        ablations=ablations,
+        ablations=beside.ablations,
     )

@@ -27,6 +27,7 @@ from training.quality_trainer import QualityTrainer
 from training.side_by_side import leave
 
 CHUNK = 32  # clips at a time through the encoders
+FIRST = "multi_level"  # trains before the others whichever is served: it reads all wires of both views
 FRAME_LOSS = 1.0  # of the first fusion: its training also teaches the head that scores single moments
 
 
@@ -146,7 +147,7 @@ def train_fusions(
 ) -> dict[str, QualityModel]:
     """A trained model for every fusion named, all with the trunk of the first, whose encoders stay frozen.
 
-    trunk: with the preset's own fusion; it is trained first, and the head for single moments with it
+    trunk: with the fusion `FIRST`; it is trained first, and the head for single moments with it
     """
     order = [trunk.fusion_name, *(name for name in names if name != trunk.fusion_name)]
     trained: dict[str, QualityModel] = {}

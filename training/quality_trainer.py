@@ -48,6 +48,7 @@ class QualityTraining:
     warm_up:   epochs of rising learning rate before the cosine descent
     grad_clip: largest norm of a gradient
     loss:      which terms count how much; a regulariser is switched off by a weight of 0
+    keep:      the epoch whose weights stay: the "best" on the samples to choose by, or the "last"
     """
 
     epochs: int = 100
@@ -58,6 +59,7 @@ class QualityTraining:
     grad_clip: float = 1.0
     seed: int = 0
     loss: LossWeights = field(default_factory=LossWeights)
+    keep: str = "best"
 
     def __post_init__(self) -> None:
         _require(self.epochs >= 1, f"expected at least 1 epoch, got {self.epochs}")
@@ -69,6 +71,7 @@ class QualityTraining:
             0 <= self.weight_decay < math.inf,
             f"expected a finite weight_decay of at least 0, got {self.weight_decay}",
         )
+        _require(self.keep in ("best", "last"), f"expected to keep the best or the last, got {self.keep}")
         _require(
             0 <= self.warm_up < self.epochs,
             f"expected warm_up in [0, epochs), got {self.warm_up} of {self.epochs}",
@@ -154,8 +157,8 @@ class QualityTrainer:
     def run(self) -> list[dict[str, Any]]:
         """Train all epochs that are left; the model ends in eval mode with the weights of the best epoch.
 
-        Without an epoch whose SRCC exists it keeps the last weights. A run that was interrupted is continued
-        by a new trainer, after `resume`.
+        Without an epoch whose SRCC exists, or told to, it keeps the last weights. A run that was interrupted
+        is continued by a new trainer, after `resume`.
         returns: one dict per epoch: epoch (from 1), learning_rate, train_<term>, choose_loss,
                  choose_<figure of QualityReport>, best (whether it was the best so far)
         FloatingPointError when the loss is no number any more; what was saved before stays
@@ -173,7 +176,7 @@ class QualityTrainer:
         ) as bar:
             for epoch in range(done, self.settings.epochs):
                 self._run_epoch(epoch, bar)
-        if self.best["epoch"]:
+        if self.best["epoch"] and self.settings.keep == "best":
             self.model.load_state_dict(self.best["model"])
         self.model.eval()
         return self.history

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 from collections.abc import Mapping
 from dataclasses import replace
@@ -17,16 +18,18 @@ from training.clip_dataset import ClipDataset, load_clips
 from training.decoded_cache import digest_of
 from training.quality_card import write_quality_card
 from training.quality_clips import generate
-from training.quality_evaluate import QualityEvaluation, answers, evaluate_models
+from training.quality_evaluate import Beside, QualityEvaluation, answers, evaluate_models
 from training.quality_fusions import (
+    FIRST,
     ask_with_wires,
     beside,
     encode,
     encode_to_learn,
     freeze_trunk,
+    joined,
     train_fusions,
 )
-from training.quality_metrics import QualityReport, judge_quality
+from training.quality_metrics import QualityReport, judge_quality, srcc
 from training.quality_recipe import QUALITY_RECIPES, QualityRecipe
 from training.quality_samples import TensorSamples
 from training.quality_trainer import QualityTrainer
@@ -35,6 +38,7 @@ from training.side_by_side import one_thread
 from training.workplace import Workplace
 
 CLIPS, WIRES = "clips", "wires"  # folders of our own clips, and of what the encoders say of them
+CHOOSING = "choosing.json"  # SRCC of every fusion on the clips that choose, before it learnt from them too
 # What a fusion is not shown, by the wires that are zeros then.
 ABLATIONS: Mapping[str, tuple[str, ...]] = {
     "without the spatial view": ("spatial_tokens", "spatial_maps"),
@@ -67,9 +71,36 @@ def train(preset: str, place: Workplace) -> Path:
         encoded = encode(trunk, dataset, ("choose",), cache)
         encoded["train"] = encode_to_learn(trunk, dataset, sizes, recipe, cache)
         models = train_fusions(trunk, sizes, recipe, encoded)
+        choosing = {name: choosing_srcc(model, encoded["choose"]) for name, model in models.items()}
+        (cache / CHOOSING).write_text(json.dumps(choosing))
+        models = refit(trunk, sizes, recipe, encoded)
         weights = save_quality_weights(trunk, models, place.weights / f"{preset}.safetensors")
         write_quality_card(preset, judge_preset(preset, place), place.weights)
     return weights
+
+
+def choosing_srcc(model: QualityModel, choose: TensorSamples) -> float:
+    """By which the served fusion is chosen."""
+    return srcc(answers(model, choose)[0].numpy(), choose.targets.numpy())
+
+
+def refit(
+    trunk: QualityModel,
+    preset: VideoQualityPreset,
+    recipe: QualityRecipe,
+    encoded: Mapping[str, TensorSamples],
+) -> dict[str, QualityModel]:
+    """Every fusion once more, from nothing, on the clips that have chosen too; nothing is left to choose."""
+    start = beside(trunk, preset, trunk.fusion_name)
+    return train_fusions(start, preset, _to_the_end(recipe), _with_choosing(encoded))
+
+
+def _to_the_end(recipe: QualityRecipe) -> QualityRecipe:
+    return replace(recipe, fusion=replace(recipe.fusion, keep="last"))
+
+
+def _with_choosing(encoded: Mapping[str, TensorSamples]) -> dict[str, TensorSamples]:
+    return {**encoded, "train": joined([encoded["train"], encoded["choose"]])}
 
 
 def evaluate(preset: str, place: Workplace) -> Path:
@@ -97,7 +128,7 @@ def train_trunk(preset: str, place: Workplace, dataset: ClipDataset, recipe: Qua
     ]
     states = train_views(jobs, workers=len(os.sched_getaffinity(0)))
     torch.manual_seed(recipe.seed)
-    trunk = build_quality(QUALITY_PRESETS[preset])
+    trunk = build_quality(QUALITY_PRESETS[preset], fusion=FIRST)
     for view, state in states.items():
         getattr(trunk, f"{view}_encoder").load_state_dict(state)
     with torch.no_grad():  # as they will lie on disk: heads are to learn on what will be served
@@ -118,13 +149,17 @@ def judge_preset(preset: str, place: Workplace) -> QualityEvaluation:
     encoded = encode(served, dataset, ("choose", "held_out"), cache)
     encoded["train"] = encode_to_learn(served, dataset, sizes, recipe, cache)
     held = [dataset.clips[row].path for row in dataset.splits["held_out"]]
+    known = cache / CHOOSING
     return evaluate_models(
         models,
-        encoded,
+        encoded["held_out"],
         dataset,
         sizes.default_fusion,
-        _peer(held, place),
-        ablate(served, sizes, recipe, encoded),
+        Beside(
+            json.loads(known.read_text()) if known.is_file() else {},
+            _peer(held, place),
+            ablate(served, sizes, _to_the_end(recipe), _with_choosing(encoded)),
+        ),
     )
 
 

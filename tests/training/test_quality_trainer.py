@@ -236,6 +236,20 @@ def test_a_model_that_gets_worse_keeps_its_best_epoch_not_its_last():
     assert history[-1]["choose_srcc"] < -0.5
 
 
+def test_told_to_a_model_keeps_its_last_epoch_whatever_ranks_better():
+    opposite = clips(seed=1, sign=-1)
+    settings = QualityTraining(epochs=30, batch=4, learning_rate=0.02, keep="last")
+    model = Judge(dropout=0)
+    history = QualityTrainer(model, settings, clips(), opposite).run()
+    assert history[0]["choose_srcc"] > history[-1]["choose_srcc"]
+    assert evaluate(model, opposite).srcc == history[-1]["choose_srcc"]
+
+
+def test_an_epoch_that_is_neither_best_nor_last_cannot_be_kept():
+    with pytest.raises(ValueError, match="expected to keep the best or the last, got first"):
+        QualityTraining(keep="first")
+
+
 def test_without_any_srcc_the_run_goes_on_and_keeps_the_last_weights(tmp_path):
     model = Constant()
     history = QualityTrainer(model, SHORT, clips(), clips(seed=1), tmp_path).run()

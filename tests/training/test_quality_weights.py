@@ -31,7 +31,7 @@ def test_the_weights_fit_into_eight_megabytes_and_have_a_head_for_every_fusion()
 
 def test_the_card_reports_a_model_that_ranks_unseen_contents_better_than_its_peer(card):
     assert card["fusion"] == PRESET.default_fusion
-    assert card["held_out"]["srcc"] >= 0.81  # what is reached; the goal is 0.85
+    assert card["held_out"]["srcc"] >= 0.85
     assert card["held_out"]["srcc"] > card["brisque"]["srcc"]
 
 
