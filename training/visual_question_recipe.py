@@ -63,10 +63,11 @@ class VisualQuestionRecipe:
 _TINY = Stage(steps=2, batch=4, gate_learning_rate=1e-2)
 VISUAL_QUESTION_RECIPES = {
     "visual_question_answering_small": VisualQuestionRecipe(
-        sight=Stage(steps=4000, peak_learning_rate=3e-3),
-        together=Stage(steps=1500),
-        apart=Stage(steps=800, peak_learning_rate=1e-3),
-        fused=Stage(steps=600, batch=24, peak_learning_rate=1e-3, gate_learning_rate=2e-2),
+        sight=Stage(steps=3000, peak_learning_rate=3e-3),
+        # norms behind the residual: with 2e-3 matching stood still at 76 % after 500 steps, with this at 89 %
+        together=Stage(steps=2500, peak_learning_rate=5e-4),
+        apart=Stage(steps=600, peak_learning_rate=3e-4),
+        fused=Stage(steps=600, batch=24, peak_learning_rate=3e-4, gate_learning_rate=2e-2),
         reader=Stage(steps=1000, batch=24, peak_learning_rate=3e-3),
     ),
     "visual_question_answering_tiny": VisualQuestionRecipe(
