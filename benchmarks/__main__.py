@@ -175,7 +175,7 @@ def run_accuracy(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
 
     pipeline, preset = chosen.pipeline, chosen.preset or f"{chosen.pipeline}_small"
     weights = chosen.weights or accuracy.WEIGHTS / f"{preset}.safetensors"
-    facts = record.circumstances(accuracy.SHUFFLE_SEED)
+    facts = record.circumstances(accuracy.SEED)
     with ExitStack() as own:
         url = chosen.url or own.enter_context(serving.running([pipeline])).grpc
         result = accuracy.measure(url, pipeline, preset, weights, chosen.every)

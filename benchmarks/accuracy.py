@@ -26,7 +26,7 @@ WEIGHTS: Final = Path(__file__).parents[1] / "weights"
 ASKERS = 8  # requests under way at once: enough to fill a batch
 MOST_POINTS = 0.2  # that server and PyTorch may lie apart
 LISTED = 20  # wrong answers that are written down
-SHUFFLE_SEED = 0
+SEED = 0  # of the pictures that change places, and of weights that nobody trained
 
 Infer = Callable[..., Answer]
 
@@ -141,7 +141,7 @@ def question_only(asked: EasyVqa) -> list[str]:
 
 def other_pictures(asked: EasyVqa) -> NDArray[np.int64]:
     """For every question a picture that it is not about, (questions,): pictures change places in a ring."""
-    order = np.random.default_rng(SHUFFLE_SEED).permutation(len(asked.pictures))
+    order = np.random.default_rng(SEED).permutation(len(asked.pictures))
     following = np.empty_like(order)
     following[order] = np.roll(order, 1)
     return following[asked.rows]

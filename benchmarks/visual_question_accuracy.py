@@ -13,7 +13,7 @@ from numpy.typing import NDArray
 from tokenizers import Tokenizer
 from torch import Tensor, nn
 
-from benchmarks.accuracy import Infer, ask_all, batches, judged, other_pictures
+from benchmarks.accuracy import SEED, Infer, ask_all, batches, judged, other_pictures
 from multimodal.visual_question.build import build_visual_question, settings_of
 from multimodal.visual_question.generation import GenerationSettings
 from multimodal.visual_question.plug_and_play import PNPVQAFusion
@@ -72,6 +72,7 @@ class VisualQuestionReference:
         served = _said(ask_all(infer, requests, "questions"))
         shuffled = self.answers(fused, other_pictures(asked), asked.questions)
         depicted = describe_all(asked.images)
+        heat = {"server": served.heat, "pytorch": own.heat, "untrained": untrained_heat(self.preset, asked)}
         found = {
             "server": judged(asked, served.answers),
             "pytorch": judged(asked, own.answers),
@@ -83,7 +84,7 @@ class VisualQuestionReference:
                 "server": caption_figures(served.captions, asked, depicted),
                 "pytorch": caption_figures(own.captions, asked, depicted),
             },
-            "heat_map": heat_figures({"server": served.heat, "pytorch": own.heat}, asked, depicted),
+            "heat_map": heat_figures(heat, asked, depicted),
             "differences": differences(served, own),
             "controls": {"shuffled_images": judged(asked, shuffled)},
         }
@@ -157,6 +158,22 @@ def _said(answers: Sequence[Any]) -> Said:
         [list(one.captions) for one in answers],
         np.stack([one.relevance for one in answers]),
     )
+
+
+def untrained_heat(preset: VisualQuestionPreset, asked: EasyVqa) -> NDArray[np.float32]:
+    """Heat maps of the same network with seeded random weights, (questions, grid, grid).
+
+    A control that chance is not: the one shape on an even ground stands out to weights that know nothing
+    """
+    with torch.random.fork_rng():
+        torch.manual_seed(SEED)
+        blank = VisualQuestionReference.load(preset.name, None)
+    matching, _ = blank.pictures([path.read_bytes() for path in asked.pictures])
+    maps = [
+        blank._heat(matching[asked.rows[rows]], *blank._tokens(asked.questions[rows])).numpy()
+        for rows in batches(len(asked.questions), BATCH, "untrained")
+    ]
+    return np.concatenate(maps)
 
 
 def differences(served: Said, own: Said) -> dict[str, Any]:
@@ -244,6 +261,7 @@ def remarks(found: Mapping[str, Any]) -> list[str]:
         lines.append(
             f"peak of the heat map on the shape {heat['server']['on']:.1%}, on it or next to it "
             f"{heat['server']['near']:.1%} of {heat['questions']} questions about it; chance "
-            f"{heat['chance']['on']:.1%} and {heat['chance']['near']:.1%}"
+            f"{heat['chance']['on']:.1%} and {heat['chance']['near']:.1%}, untrained weights "
+            f"{heat['untrained']['on']:.1%} and {heat['untrained']['near']:.1%}"
         )
     return lines
