@@ -34,3 +34,9 @@ def exported() -> Path:
 def exported_quality() -> Path:
     """The same with video_quality_small in it."""
     return _export("video_quality_small")
+
+
+@pytest.fixture(scope="session")
+def exported_pairs() -> Path:
+    """The same with vision_language_small in it."""
+    return _export("vision_language_small")

@@ -13,6 +13,7 @@ import pytest
 
 import serving
 from tests.serving.preprocess.files import video
+from training.easy_vqa import load_split
 
 ROOT = Path(__file__).parents[2]
 README = (ROOT / "README.md").read_text()
@@ -74,6 +75,20 @@ def test_what_the_readme_says_about_quality_answers_and_draws(quality_server, tm
     assert done.returncode == 0, done.stderr
     assert len(json.loads(done.stdout)["frames"]) == 8
     assert (tmp_path / "clip.png").read_bytes().startswith(b"\x89PNG")
+
+
+def test_what_the_readme_says_about_photos_and_texts_answers_and_draws(exported_pairs, tmp_path):
+    for name, source in zip(("shape", "a", "b"), load_split("test").pictures, strict=False):
+        (tmp_path / f"{name}.png").write_bytes(source.read_bytes())
+    with serving.running(["vision_language"], exported_pairs) as server:
+        script = python_of_the_readme('"vision_language"').replace("127.0.0.1:8001", server.grpc)
+        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
+        assert done.returncode == 0, done.stderr
+        command = [*shell_command_of_the_readme("vision_language"), "--url", server.grpc, "--json"]
+        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert "similarity" in json.loads(done.stdout)
+    assert (tmp_path / "pair.png").read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_client_installs_alone_without_torch_and_asks(server, folder, tmp_path):
