@@ -1,7 +1,7 @@
 """PyTorch -> ONNX: graphs that keep what `config.pbtxt` promises, compared with PyTorch and described.
 
-pipelines       which models a preset of each pipeline has (weld_models, quality_models, vision_language_models,
-                visual_question_models)
+pipelines       which models a preset of each pipeline has (weld_models, quality_models,
+                vision_language_models, visual_question_models)
 artefacts       what lies in a version folder, by the backend that reads it
 contract        what one `config.pbtxt` promises
 wires           whether the models of an ensemble fit together

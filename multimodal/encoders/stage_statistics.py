@@ -22,7 +22,7 @@ TINY = 1e-6  # of a variance, whose root has no slope at zero
 
 
 class ShallowLiteBackbone(StageBackbone):
-    """The first five groups of blocks of EfficientNet-Lite0, 700,768 parameters; no map coarser than stride 16.
+    """The first five groups of blocks of EfficientNet-Lite0: 700,768 parameters, four maps down to stride 16.
 
     Pictures come as `LiteNormalise` leaves them.
     """
