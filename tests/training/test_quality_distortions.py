@@ -122,6 +122,6 @@ def test_own_films_are_contents_of_their_own(tmp_path):
 
 
 def test_a_film_that_ends_too_early_is_refused(tmp_path):
-    path = next(source for source in packaged() if source.name == "carphone-0").film.args[0]
+    path = next(source for source in packaged() if source.name == "carphone-0").film.args[0].path()
     with pytest.raises(ValueError, match="expected 32 frames from frame 110 on, got 10"):
         cut(path, 110, 176)

@@ -93,8 +93,10 @@ def test_a_recipe_refuses_nonsense(build_recipe, sentence):
 
 
 def test_a_preset_without_a_recipe_is_named(capsys, tmp_path):
+    assert main(["train", "weld_base", "--work", str(tmp_path), "--weights", str(tmp_path)]) == 1
+    assert "expected one with a recipe (weld_small, tiny), got 'weld_base'" in capsys.readouterr().err
     assert main(["train", "weld_huge", "--work", str(tmp_path), "--weights", str(tmp_path)]) == 1
-    assert "expected one with a recipe (weld_small, tiny), got 'weld_huge'" in capsys.readouterr().err
+    assert "visual_question_answering_tiny, got 'weld_huge'" in capsys.readouterr().err
 
 
 @pytest.mark.slow
