@@ -235,7 +235,9 @@ def windowed_spectrum() -> Tensor:
 def mel_filters(bins: int, sample_rate_hz: int) -> Tensor:
     """(bins, 257) float64: triangles evenly spaced on Kaldi's mel scale, 1127 ln(1 + f / 700)."""
     lowest, highest = (1127.0 * math.log1p(hertz / 700.0) for hertz in (LOWEST_HZ, sample_rate_hz / 2))
-    points = torch.linspace(lowest, highest, bins + 2, dtype=torch.float64)
+    # No linspace: once transformers has loaded a model, which patches it, it ignores `torch.device("meta")`.
+    steps = torch.arange(bins + 2, dtype=torch.float64) / (bins + 1)
+    points = lowest + (highest - lowest) * steps
     hertz = torch.arange(FFT_POINTS // 2 + 1, dtype=torch.float64) * sample_rate_hz / FFT_POINTS
     positions = 1127.0 * torch.log1p(hertz / 700.0)[None, :]
     left, centre, right = points[:-2, None], points[1:-1, None], points[2:, None]
