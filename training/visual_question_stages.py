@@ -54,8 +54,14 @@ class Classroom:
         loss: Callable[[np.random.Generator], Tensor],
         look: Callable[[int], None] | None = None,
     ) -> None:
-        """Step after step on the parameters of `trained`; look: after every step, with its number."""
-        rng = np.random.default_rng(zlib.crc32(name.encode(), self.recipe.seed))
+        """Step after step on the parameters of `trained`; look: after every step, with its number.
+
+        What is random depends on the seed and the name alone, so that a training that was interrupted between
+        two stages ends as one that was not.
+        """
+        seed = zlib.crc32(name.encode(), self.recipe.seed)
+        rng = np.random.default_rng(seed)
+        torch.manual_seed(seed)  # dropout
         optimiser = GatedOptimiser(trained, stage)
         for step in tqdm(range(1, stage.steps + 1), desc=name, mininterval=5):
             optimiser.step(loss(rng))
