@@ -14,6 +14,7 @@ from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 from multimodal.visual_question.tokenizer import build_tokenizer
 from training.easy_vqa import EasyVqa, load_split, split_off
 from training.quality_checkpoint import load_checkpoint, save_checkpoint
+from training.side_by_side import one_thread
 from training.visual_question_card import write_visual_question_card
 from training.visual_question_evaluate import Judge, evaluate_model
 from training.visual_question_lessons import Teacher
@@ -69,8 +70,9 @@ def train(preset: str, place: Workplace) -> Path:
         "fused": fused,
         "reader": learn_reading,
     }
-    for name, stage in stages.items():
-        _once(room.model, place.work / f"{name}.pt", lambda stage=stage: stage(room))  # type: ignore[misc]
+    with one_thread():  # a second one waits more than it works at this size
+        for name, stage in stages.items():
+            _once(room.model, place.work / f"{name}.pt", lambda stage=stage: stage(room))  # type: ignore[misc]
     weights = save_visual_question(room.model.eval(), sizes, place.weights / f"{preset}.safetensors")
     evaluate(preset, place)
     return weights

@@ -130,12 +130,13 @@ def softmax(logits: np.ndarray) -> np.ndarray:
     return risen / risen.sum(axis=-1, keepdims=True)
 
 
-def seed_of(input_ids: np.ndarray, seed: int) -> int:
+def seed_of(input_ids: np.ndarray, seed: int, pad: int) -> int:
     """A question's own seed, from integers alone: the same on every machine, in every batch.
 
-    input_ids: (length,) int64
+    input_ids: (length,) int64; however far it is padded, the seed is that of what it says
     """
-    return zlib.crc32(np.ascontiguousarray(input_ids, "<i8").tobytes(), seed)
+    asked = np.ascontiguousarray(input_ids[input_ids != pad], "<i8")
+    return zlib.crc32(asked.tobytes(), seed)
 
 
 def patch_chances(relevance: np.ndarray) -> np.ndarray:
@@ -172,7 +173,7 @@ def sample_captions(
     A caption within one that is already there counts as none; after `rounds` rounds those found are repeated.
     """
     batch, patches = relevance.shape
-    streams = [np.random.default_rng(seed_of(row, settings.seed)) for row in input_ids]
+    streams = [np.random.default_rng(seed_of(row, settings.seed, settings.caption.pad)) for row in input_ids]
     found: list[list[str]] = [[] for _ in range(batch)]
     for _ in range(settings.rounds):
         short = [row for row in range(batch) if len(found[row]) < settings.captions]

@@ -36,7 +36,7 @@ def caption(scenes: Sequence[Scene], decode: Decode, text_of: TextOf, settings: 
     last round the captions there are repeat in their order.
     """
     kept: list[list[str]] = [[] for _ in scenes]
-    streams = [patches.stream(settings.seed, scene.input_ids) for scene in scenes]
+    streams = [patches.stream(settings.seed, scene.input_ids, settings.caption.pad) for scene in scenes]
     for _ in range(settings.rounds):
         lacking = [place for place, texts in enumerate(kept) if len(texts) < settings.captions]
         if not lacking:

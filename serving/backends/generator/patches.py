@@ -9,14 +9,14 @@ import numpy as np
 SHARE, LEAST = 1e-8, 1e-12  # what every patch weighs, of the most relevant one's weight and at least
 
 
-def stream(seed: int, input_ids: np.ndarray) -> np.random.Generator:
+def stream(seed: int, input_ids: np.ndarray, pad: int) -> np.random.Generator:
     """The random numbers of one request, seeded from the model's seed and its own question, (length,) int64.
 
-    From integers alone: what engines compute differs in the seventh digit with the size of the batch, and a
-    request must not get other captions for the company it came in.
+    From integers alone, and without the padding: what engines compute differs in the seventh digit with the
+    size of the batch, and a request must not get other captions for the company it came in.
     """
-    asked = np.ascontiguousarray(input_ids, "<i8").tobytes()
-    return np.random.default_rng(zlib.crc32(asked, seed))
+    asked = np.ascontiguousarray(input_ids[input_ids != pad], "<i8")
+    return np.random.default_rng(zlib.crc32(asked.tobytes(), seed))
 
 
 def draw(relevance: np.ndarray, count: int, uniforms: np.ndarray) -> np.ndarray:

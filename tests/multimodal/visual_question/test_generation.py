@@ -188,8 +188,9 @@ def test_a_captioner_that_says_one_thing_only_is_not_asked_for_ever():
 
 def test_a_question_has_a_seed_of_its_own_wherever_it_is_asked():
     ids = np.array([2, 41, 3, 0])
-    assert seed_of(ids, 0) == seed_of(ids.astype(np.int32), 0) == seed_of(np.stack([ids, ids])[1], 0)
-    assert len({seed_of(ids, 0), seed_of(ids, 1), seed_of(ids + 1, 0)}) == 3
+    assert seed_of(ids, 0, 0) == seed_of(ids.astype(np.int32), 0, 0) == seed_of(np.stack([ids, ids])[1], 0, 0)
+    assert seed_of(ids, 0, 0) == seed_of(ids[:3], 0, 0), "a longer question in the batch says nothing"
+    assert len({seed_of(ids, 0, 0), seed_of(ids, 1, 0), seed_of(ids + 1, 0, 0)}) == 3
 
 
 def test_the_reader_is_given_question_and_captions_as_unifiedqa_was_taught():

@@ -67,7 +67,7 @@ def test_drawn_tokens_are_the_same(folder):
 
 def test_random_numbers_and_drawn_patches_are_the_same():
     ids = np.array([2, 7, 9, 1, 0])
-    ours, theirs = patches.stream(5, ids), np.random.default_rng(beside_pytorch.seed_of(ids, 5))
+    ours, theirs = patches.stream(5, ids, 0), np.random.default_rng(beside_pytorch.seed_of(ids, 5, 0))
     relevance = np.random.default_rng(0).random(9)
     for _ in range(20):
         drawn = patches.draw(relevance, 4, ours.random(9))

@@ -41,8 +41,11 @@ def test_a_map_that_is_no_map_is_refused(value):
 
 
 def test_the_numbers_come_from_the_question_and_the_models_seed():
-    assert stream(0, IDS).random() == stream(0, IDS.astype(np.int32)).random()
-    assert len({stream(0, IDS).random(), stream(1, IDS).random(), stream(0, IDS[::-1]).random()}) == 3
+    assert stream(0, IDS, 0).random() == stream(0, IDS.astype(np.int32), 0).random()
+    assert stream(0, IDS, 0).random() == stream(0, np.append(IDS, [0, 0]), 0).random(), "padding says nothing"
+    assert (
+        len({stream(0, IDS, 0).random(), stream(1, IDS, 0).random(), stream(0, IDS[::-1], 0).random()}) == 3
+    )
 
 
 def test_a_relevance_that_differs_by_rounding_draws_the_same():
