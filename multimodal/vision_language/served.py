@@ -28,7 +28,7 @@ class ServedImageEncoder(nn.Module):
 
         image_pixels: (batch, 1, side, side, 3) uint8 RGB; image_valid: (batch, 1) bool
         """
-        pictures = image_pixels.squeeze(1).permute(0, 3, 1, 2).to(torch.float32) / 255
+        pictures = image_pixels.to(torch.float32).squeeze(1).permute(0, 3, 1, 2) / 255
         return zero_absent(self.visual(pictures), image_valid)
 
 

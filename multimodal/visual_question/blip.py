@@ -51,7 +51,7 @@ class BlipPixels(nn.Module):
 
     def forward(self, image_pixels: Tensor) -> Tensor:
         """(batch, 1, side, side, 3) uint8 -> (batch, 3, side, side) float."""
-        pixels = image_pixels.squeeze(1).permute(0, 3, 1, 2).to(self.mean.dtype)
+        pixels = image_pixels.to(self.mean.dtype).squeeze(1).permute(0, 3, 1, 2)
         return (pixels - self.mean) / self.std
 
 
