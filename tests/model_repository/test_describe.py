@@ -19,7 +19,10 @@ from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
 
 ROOT = Path(describe.__file__).parent
 MODELS = sorted(path.parent.name for path in ROOT.glob("*/config.pbtxt"))
-PRESETS_OWN = {"audio_window_samples": "how much sound the preset of a target hears"}
+PRESETS_OWN = {
+    "audio_window_samples": "how much sound the preset of a target hears",
+    "execution_context_allocation_strategy": "how TensorRT takes its memory",
+}
 ENSEMBLES = [name for name in MODELS if load(ROOT, name).steps]
 PIPELINES = {
     "weld_inspection": weld_models,
