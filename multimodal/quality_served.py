@@ -5,17 +5,13 @@ from __future__ import annotations
 import torch
 from torch import Tensor, nn
 
+from multimodal.absent import zero_absent
 from multimodal.clip_features import evidence_of, pack_levels
 from multimodal.fusions import QUALITY_FUSIONS
 from multimodal.optimised_quality import OptimizedVQAModel
 from multimodal.quality_build import QualityModel
 from multimodal.quality_heads import ClipWires, QualityAnswer
 from multimodal.unified_quality import UnifiedVQAFusionModel
-
-
-def zero_absent(tensor: Tensor, valid: Tensor) -> Tensor:
-    """Zero the rows that are not valid, whatever they hold: (batch, ...) and (batch, 1) bool."""
-    return tensor.masked_fill(~valid.reshape(-1, *(1,) * (tensor.dim() - 1)), 0)
 
 
 class ServedSpatialEncoder(nn.Module):

@@ -7,13 +7,9 @@ from collections.abc import Callable
 import torch
 from torch import Tensor, nn
 
+from multimodal.absent import zero_absent
 from multimodal.encoders.feature_extractor import unknown_name
 from multimodal.vision_language.model import VisualLanguageModel
-
-
-def zero_absent(tensor: Tensor, valid: Tensor) -> Tensor:
-    """Zero the rows that are not valid, whatever they hold: (batch, ...) and (batch, 1) bool."""
-    return tensor.masked_fill(~valid.reshape(-1, *(1,) * (tensor.dim() - 1)), 0)
 
 
 class ServedImageEncoder(nn.Module):

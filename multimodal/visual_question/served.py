@@ -8,7 +8,7 @@ import torch
 from torch import Tensor, nn
 from transformers import T5ForConditionalGeneration
 
-from multimodal.quality_served import zero_absent
+from multimodal.absent import zero_absent
 from multimodal.visual_question.blip import BlipPixels
 from multimodal.visual_question.grids import side_of
 from multimodal.visual_question.plug_and_play import PNPVQAFusion
