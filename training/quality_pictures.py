@@ -83,7 +83,7 @@ def _bars(axes: Axes, evaluation: QualityEvaluation) -> None:
     low = min(0.0, *(group.peer_srcc for group in kinds), *(group.srcc for group in kinds))
     axes.set(xlim=(low - 0.05, 1.12), xlabel="SRCC within the distortion")
     axes.axvline(0, color=FAINT, lw=0.8)
-    axes.legend(frameon=False, fontsize=9, loc="lower right")
+    axes.legend(frameon=False, fontsize=9, loc="lower right", bbox_to_anchor=(1.0, 1.0))
     _plain(axes)
     _title(axes, "By distortion", "held-out contents")
 
