@@ -83,7 +83,10 @@ class Step:
 
 @dataclass(frozen=True)
 class Contract:
-    """One model's configuration, as far as anybody outside it depends on it."""
+    """One model's configuration, as far as anybody outside it depends on it.
+
+    profiles: names of the optimisation profiles that its instances use, in order; preferred: batch sizes
+    """
 
     name: str
     inputs: tuple[Tensor, ...]
@@ -92,6 +95,8 @@ class Contract:
     engine: str
     parameters: Mapping[str, str] = field(default_factory=dict)
     steps: tuple[Step, ...] = ()
+    profiles: tuple[str, ...] = ()
+    preferred: tuple[int, ...] = ()
 
     def input(self, name: str) -> Tensor:
         """The input called `name`; LookupError with the names there are."""
@@ -156,6 +161,8 @@ def parse(text: str, source: str = "config.pbtxt") -> Contract:
             engine=config.backend or config.platform,
             parameters={key: value.string_value for key, value in sorted(config.parameters.items())},
             steps=tuple(map(_step, config.ensemble_scheduling.step)),
+            profiles=_profiles(config),
+            preferred=tuple(sorted(config.dynamic_batching.preferred_batch_size)),
         )
     except (text_format.ParseError, ValueError) as error:
         raise ValueError(f"{source}: expected a Triton model configuration, got: {error}") from error
@@ -164,6 +171,11 @@ def parse(text: str, source: str = "config.pbtxt") -> Contract:
 def _tensor(entry: model_config_pb2.ModelInput | model_config_pb2.ModelOutput) -> Tensor:
     dtype = model_config_pb2.DataType.Name(entry.data_type).removeprefix("TYPE_")
     return Tensor(entry.name, dtype, tuple(entry.dims))
+
+
+def _profiles(config: model_config_pb2.ModelConfig) -> tuple[str, ...]:
+    """Names of all instances' profiles, each once."""
+    return tuple(dict.fromkeys(name for group in config.instance_group for name in group.profile))
 
 
 def _step(entry: model_config_pb2.ModelEnsembling.Step) -> Step:

@@ -19,6 +19,8 @@ class Job:
     """One model to export: from these weights (None: random), for that repository, into that folder.
 
     fusion: the chosen one, empty where the preset has no choice
+    target: one of export.targets.TARGETS; precision: one of export.targets.PRECISIONS
+    build: one of export.tensorrt.OPTIONS, of a target that builds plans
     """
 
     preset: str
@@ -28,6 +30,9 @@ class Job:
     folder: Path
     recorded: Path | None = None
     fusion: str = ""
+    target: str = "cpu"
+    precision: str = "fp32"
+    build: str = "default"
 
 
 def run(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[ParityRow]]]:

