@@ -48,8 +48,8 @@ class Profile:
 
     def shapes(self, tensor: Tensor) -> tuple[tuple[int, ...], tuple[int, ...], tuple[int, ...]]:
         """Shapes (batch, *dims) of an input: the smallest, the one that is tuned for, the largest."""
-        free = self._length(tensor.name)
-        axes = [self.batch, *(free if dim == -1 else Range(dim, dim, dim) for dim in tensor.dims)]
+        lengths = [self._length(tensor.name) if dim == -1 else Range(dim, dim, dim) for dim in tensor.dims]
+        axes = [self.batch, *lengths]
         return (
             tuple(axis.minimum for axis in axes),
             tuple(axis.optimum for axis in axes),
