@@ -121,8 +121,12 @@ def _compute_if_any(dense: onnx.GraphProto, inner: Contract) -> onnx.NodeProto:
     nothing = onnx.GraphProto(name="nothing")
     for tensor in inner.outputs:
         name, dims = f"nothing/{tensor.name}", (0, *tensor.dims)
-        empty = numpy_helper.from_array(np.zeros(dims, tensor.numpy))
-        nothing.node.append(helper.make_node("Constant", [], [name], value=empty))
+        zero = numpy_helper.from_array(np.zeros(1, tensor.numpy))
+        # Computed: OpenVINO 2026.4 reads an empty constant as a scalar, and the branches then differ in rank.
+        nothing.node.append(
+            helper.make_node("Constant", [], [f"{name}_dims"], value=numpy_helper.from_array(np.array(dims)))
+        )
+        nothing.node.append(helper.make_node("ConstantOfShape", [f"{name}_dims"], [name], value=zero))
         nothing.output.append(helper.make_tensor_value_info(name, tensor.onnx, dims))
     found = [f"rows/{tensor.name}_found" for tensor in inner.outputs]
     return helper.make_node("If", ["rows/any"], found, then_branch=computed, else_branch=nothing)

@@ -83,6 +83,6 @@ def _open_vino(path: Path, precision: str, threads: int) -> Run:
 
     def run(inputs: Mapping[str, np.ndarray]) -> Arrays:
         found = request.infer(dict(inputs))
-        return {name: np.array(found[index]) for index, name in enumerate(names)}
+        return {name: found[index] for index, name in enumerate(names)}
 
     return run

@@ -8,6 +8,7 @@ import torch
 from export import engines
 from export.absent_rows import INNER, mask_of, single_row, skip_absent
 from export.contract import Contract, Tensor
+from export.cpu_engines import runtime
 from export.example_inputs import draw
 from export.parity import onnx_runtime
 from multimodal.weld_classes import MODALITIES
@@ -135,3 +136,19 @@ def test_a_model_with_several_masks_has_no_rows_to_choose(exported):
     assert mask_of(fusion.contract) is None
     with pytest.raises(ValueError, match=r"tiny_fusion: expected exactly one BOOL\[rows\] input"):
         skip_absent(onnx.load(fusion.folder / "dense.onnx"), fusion.contract)
+
+
+@pytest.mark.parametrize("there", ["none", "some", "all"])
+@pytest.mark.parametrize("modality", MODALITIES)
+def test_openvino_takes_the_served_graph_too_and_batches_without_a_row(exported, modality, there):
+    model = exported(f"tiny_{modality}_encoder")
+    mask = mask_of(model.contract)
+    inputs = draw(model.contract, BATCH, seed=7)
+    inputs[mask.name] = masks(mask.dims[0])[there]
+    output = model.contract.outputs[0].name
+    answers = [
+        runtime(model.folder / "model.onnx", engine)(inputs)[output] for engine in ("onnxruntime", "openvino")
+    ]
+    np.testing.assert_allclose(*answers, atol=ATOL, rtol=0)
+    rows = np.broadcast_to(inputs[mask.name], answers[1].shape[:2])
+    assert (answers[1][~rows] == 0).all()

@@ -1,14 +1,18 @@
 """Models of a few nodes whose answers can be checked by eye, and which show what was batched."""
 
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 from onnx import TensorProto, helper, numpy_helper
+from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.utils import InferenceServerException
 
 CONFIG = """\
 name: "{name}"
-backend: "onnxruntime"
+backend: "{backend}"
 max_batch_size: 8
 input [ {{ name: "{input}"  data_type: {dtype}  dims: [ {dims} ] }} ]
 output [
@@ -60,10 +64,45 @@ def looking_up_graph() -> onnx.ModelProto:
 
 
 def write_config(
-    repository: Path, name: str, input_name: str = "x", dtype: str = "TYPE_FP32", dims: str = "3"
+    repository: Path,
+    name: str,
+    input_name: str = "x",
+    dtype: str = "TYPE_FP32",
+    dims: str = "3",
+    backend: str = "onnxruntime",
 ) -> Path:
     """A model folder with a configuration and an empty version 1."""
     folder = repository / name
     (folder / "1").mkdir(parents=True)
-    (folder / "config.pbtxt").write_text(CONFIG.format(name=name, input=input_name, dtype=dtype, dims=dims))
+    text = CONFIG.format(name=name, input=input_name, dtype=dtype, dims=dims, backend=backend)
+    if backend == "openvino":
+        text += 'default_model_filename: "model.onnx"\n'  # Triton itself says model.xml
+    (folder / "config.pbtxt").write_text(text)
     return folder
+
+
+def ask(
+    client: InferenceServerClient,
+    model: str,
+    name: str,
+    array: np.ndarray,
+    outputs: Sequence[str] | None = None,
+):
+    """The answer of one request with one tensor."""
+    tensor = InferInput(name, array.shape, {"float32": "FP32", "int64": "INT64"}[array.dtype.name])
+    tensor.set_data_from_numpy(array)
+    wanted = None if outputs is None else [InferRequestedOutput(output) for output in outputs]
+    return client.infer(model, [tensor], outputs=wanted)
+
+
+def all_at_once(client: InferenceServerClient, model: str, name: str, arrays: Sequence[np.ndarray]) -> list:
+    """Answers, or errors, of requests that leave together, in order."""
+
+    def one(array: np.ndarray):
+        try:
+            return ask(client, model, name, array)
+        except InferenceServerException as error:
+            return error
+
+    with ThreadPoolExecutor(len(arrays)) as pool:
+        return list(pool.map(one, arrays))

@@ -1,17 +1,15 @@
 """The onnxruntime backend behind a real server."""
 
-from collections.abc import Sequence
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import onnx
 import pytest
-from tritonclient.grpc import InferenceServerClient, InferInput, InferRequestedOutput
+from tritonclient.grpc import InferenceServerClient
 from tritonclient.utils import InferenceServerException
 
 import serving
-from tests.serving.small_models import doubling_graph, write_config
+from tests.serving.small_models import all_at_once, ask, doubling_graph, write_config
 
 pytestmark = pytest.mark.server
 
@@ -20,30 +18,6 @@ pytestmark = pytest.mark.server
 def client(server):
     with InferenceServerClient(server.grpc) as connected:
         yield connected
-
-
-def ask(
-    client: InferenceServerClient,
-    model: str,
-    name: str,
-    array: np.ndarray,
-    outputs: Sequence[str] | None = None,
-):
-    tensor = InferInput(name, array.shape, {"float32": "FP32", "int64": "INT64"}[array.dtype.name])
-    tensor.set_data_from_numpy(array)
-    wanted = None if outputs is None else [InferRequestedOutput(output) for output in outputs]
-    return client.infer(model, [tensor], outputs=wanted)
-
-
-def all_at_once(client: InferenceServerClient, model: str, name: str, arrays: Sequence[np.ndarray]) -> list:
-    def one(array: np.ndarray):
-        try:
-            return ask(client, model, name, array)
-        except InferenceServerException as error:
-            return error
-
-    with ThreadPoolExecutor(len(arrays)) as pool:
-        return list(pool.map(one, arrays))
 
 
 def test_requests_that_arrive_together_run_together_and_each_gets_its_own_answer(client):
