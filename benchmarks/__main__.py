@@ -1,6 +1,6 @@
-"""python -m benchmarks VERB: measure a server, write one JSON, print its path.
+"""python -m benchmarks VERB: measure a server or a GPU, write one JSON, print its path.
 
-Exit status: 0 done, 1 failed or a promise was not kept, 2 mistyped.
+Exit status: 0 done, 1 failed or a promise was not kept, 2 mistyped, or a GPU check without a GPU.
 """
 
 from __future__ import annotations
@@ -8,17 +8,20 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Sequence
-from contextlib import ExitStack
+from contextlib import AbstractContextManager, ExitStack
 from pathlib import Path
+from typing import TYPE_CHECKING
 
-from crossfuse import CrossfuseError
+from benchmarks import record
+from benchmarks.gpu_check import command as gpu_check
 
-import serving
-from benchmarks import record, stages
+if TYPE_CHECKING:
+    from serving import Address
 
 BUILD = Path("build/benchmarks")
 QUICK = {"flips": 4, "blocks": 2, "steady_s": 3.0}
 QUICK_CONTENTS = 2
+STAGES = "Triton's own statistics per model, for requests sent one after another by a single client."
 ACCURACY_PIPELINES = ("vision_language", "visual_question_answering")
 
 
@@ -32,6 +35,12 @@ def main(arguments: Sequence[str] | None = None) -> int:
         parser.error(f"--requests: expected at least 1, got {chosen.requests}")
     elif chosen.verb == "accuracy" and chosen.every < 1:
         parser.error(f"--every: expected at least 1, got {chosen.every}")
+    elif chosen.verb == "gpu-check":
+        status = gpu_check.run(chosen, _say)
+        print(chosen.out)
+        return status
+    from crossfuse import CrossfuseError  # here: a GPU check runs where no client is installed
+
     run = {"stages": run_stages, "swap": run_swap, "ladder": run_ladder, "accuracy": run_accuracy}[
         chosen.verb
     ]
@@ -49,8 +58,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Every measurement and its arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split(":")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder|accuracy")
-    verb = verbs.add_parser("stages", help="where the time of one request goes", description=stages.__doc__)
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder|accuracy|gpu-check")
+    verb = verbs.add_parser("stages", help="where the time of one request goes", description=STAGES)
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--welds", type=Path, help="folder of weld runs (default: twelve simulated ones)")
     verb.add_argument("--requests", type=int, default=100, help="default: %(default)s")
@@ -59,6 +68,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_swap(verbs)
     _add_ladder(verbs)
     _add_accuracy(verbs)
+    gpu_check.add(verbs)
     return parser
 
 
@@ -126,10 +136,12 @@ def _check_swap(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> 
 
 def run_stages(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     """Measure against the given server or against one of our own; returns the result's path."""
+    from benchmarks import stages  # here, as below: its imports cost seconds elsewhere
+
     facts = record.circumstances(chosen.seed)
     requests = stages.welds(chosen.welds, chosen.seed, BUILD)
     with ExitStack() as own:
-        url = chosen.url or own.enter_context(serving.running([stages.PIPELINE])).grpc
+        url = chosen.url or own.enter_context(_server([stages.PIPELINE])).grpc
         result = stages.measure(url, requests, chosen.requests)
     _say(stages.table(result))
     return record.write(chosen.out, facts | {"result": result}), []
@@ -161,7 +173,7 @@ def run_ladder(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     sources = rungs.held_out()
     sources = rungs.first_of_each(sources, QUICK_CONTENTS) if chosen.quick else sources
     with ExitStack() as own:
-        url = chosen.url or own.enter_context(serving.running([ladder.PIPELINE])).grpc
+        url = chosen.url or own.enter_context(_server([ladder.PIPELINE])).grpc
         scored, fusion = ladder.measure(url, sources, BUILD / "ladder")
     result = ladder.figures(scored)
     _say(ladder.table(result))
@@ -177,11 +189,18 @@ def run_accuracy(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     weights = chosen.weights or accuracy.WEIGHTS / f"{preset}.safetensors"
     facts = record.circumstances(accuracy.SEED)
     with ExitStack() as own:
-        url = chosen.url or own.enter_context(serving.running([pipeline])).grpc
+        url = chosen.url or own.enter_context(_server([pipeline])).grpc
         result = accuracy.measure(url, pipeline, preset, weights, chosen.every)
     _say(accuracy.table(result))
     path = chosen.out or BUILD / f"accuracy_{pipeline}.json"
     return record.write(path, facts | {"result": result}), accuracy.faults(result)
+
+
+def _server(pipelines: list[str]) -> AbstractContextManager[Address]:
+    """A server of our own; imported here, since other verbs need none."""
+    import serving
+
+    return serving.running(pipelines)
 
 
 def _say(text: str) -> None:
