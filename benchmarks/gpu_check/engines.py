@@ -17,11 +17,11 @@ from benchmarks.gpu_check import building, installed
 from benchmarks.gpu_check.clock import Timing, first_line, time_launch
 from benchmarks.gpu_check.findings import BASE, Finding, Plan, Row, Skip
 from benchmarks.gpu_check.peaks import shares, tflops
-from benchmarks.gpu_check.runners import OnnxRuntimeRunner, Runner, TorchRunner, as_run, on_gpu, on_host
+from benchmarks.gpu_check.runners import OnnxRuntimeRunner, Runner, TorchRunner, as_run, on_device, on_host
 from benchmarks.gpu_check.subjects import Subject, flop_per_item, subjects
 
 if TYPE_CHECKING:
-    from export.parity import Arrays, ParityRow
+    from export.parity import Arrays, ParityRow, Run
 
 COLUMNS = (
     "model",
@@ -154,7 +154,7 @@ def check(bench: Bench, candidate: Candidate) -> None:
     found, what = bench.found, f"{bench.subject.name}, {candidate}"
     try:
         runner, build_s = candidate.make()
-        same = compare(bench, candidate, runner)
+        same = compare(bench, candidate, as_run(runner))
     except Skip as reason:
         found.skipped.append(f"{what}: {reason}")
         return
@@ -173,7 +173,7 @@ def check(bench: Bench, candidate: Candidate) -> None:
         bench.plan.say(f"{what}, batch {batch}: {row['latency_ms']:.3f} ms, {row['items_per_s']:.0f}/s")
 
 
-def compare(bench: Bench, candidate: Candidate, runner: Runner) -> Row:
+def compare(bench: Bench, candidate: Candidate, run: Run) -> Row:
     """The worst output's figures; a fault where a judged candidate is outside its tolerance."""
     from export import parity
 
@@ -182,7 +182,7 @@ def compare(bench: Bench, candidate: Candidate, runner: Runner) -> Row:
         rows = parity.compare(
             bench.subject.contract,
             str(candidate),
-            as_run(runner),
+            run,
             bench.expected,
             precision=candidate.precision,
             constant=constant if candidate.precision == "fp32" else (),
@@ -214,7 +214,7 @@ def measure(bench: Bench, candidate: Candidate, runner: Runner, batch: int) -> R
     """Latency and throughput of one batch size, over inputs that are drawn like those of the comparison."""
     from export.example_inputs import draw
 
-    inputs = on_gpu(draw(bench.subject.contract, batch, seed=bench.plan.seed))
+    inputs = on_device(draw(bench.subject.contract, batch, seed=bench.plan.seed))
     launch = runner.bind(inputs)
     plain = on_host(launch())
     timing = time_launch(launch, bench.plan.seconds_per_point, capture=runner.captures)

@@ -116,11 +116,11 @@ class PlanRunner:
 
     captures = True
 
-    def __init__(self, trt: Any, plan: bytes, contract: Contract, precision: str) -> None:
+    def __init__(self, trt: Any, plan: bytes, contract: Contract, precision: str, logger: Any) -> None:
         self.name = trt.__name__
         self.precision = precision
         self._trt = trt
-        self._runtime = trt.Runtime(trt.Logger(trt.Logger.WARNING))  # has to outlive its engine
+        self._runtime = trt.Runtime(logger)  # has to outlive its engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise RuntimeError(

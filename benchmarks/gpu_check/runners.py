@@ -106,22 +106,22 @@ class OnnxRuntimeRunner:
 
 
 def empty_outputs(contract: Contract, batch: int, device: str = "cuda") -> dict[str, Any]:
-    """Buffers of every output for a batch; ValueError where the contract leaves a length open."""
+    """Buffers of every output for a batch; Skip where the contract leaves a length open."""
     import torch
 
     buffers = {}
     for tensor in contract.outputs:
         if -1 in tensor.dims:
-            raise ValueError(f"{contract.name}: expected outputs of fixed size, got {tensor}")
+            raise Skip(f"the length of {tensor} is only known when it has run")
         buffers[tensor.name] = torch.empty((batch, *tensor.dims), dtype=tensor.torch, device=device)
     return buffers
 
 
-def on_gpu(arrays: Mapping[str, np.ndarray]) -> dict[str, Any]:
-    """The arrays as tensors on the GPU."""
+def on_device(arrays: Mapping[str, np.ndarray], device: str = "cuda") -> dict[str, Any]:
+    """The arrays as tensors on the GPU, or on another device."""
     import torch
 
-    return {name: torch.from_numpy(np.ascontiguousarray(array)).cuda() for name, array in arrays.items()}
+    return {name: torch.from_numpy(np.ascontiguousarray(array)).to(device) for name, array in arrays.items()}
 
 
 def on_host(tensors: Tensors) -> dict[str, np.ndarray]:
@@ -135,14 +135,15 @@ def on_host(tensors: Tensors) -> dict[str, np.ndarray]:
     return {name: tensor.detach().cpu().numpy() for name, tensor in wide.items()}
 
 
-def as_run(runner: Runner) -> Run:
+def as_run(runner: Runner, device: str = "cuda") -> Run:
     """The runner as the function that `export.parity` compares: arrays in, arrays out."""
 
     def run(inputs: Mapping[str, np.ndarray]) -> dict[str, np.ndarray]:
         import torch
 
-        outputs = runner.bind(on_gpu(inputs))()
-        torch.cuda.synchronize()
+        outputs = runner.bind(on_device(inputs, device))()
+        if device == "cuda":
+            torch.cuda.synchronize()
         return on_host(outputs)
 
     return run

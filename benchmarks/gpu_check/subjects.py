@@ -17,29 +17,29 @@ if TYPE_CHECKING:
     from export.contract import Contract
 
 ROOT = Path(__file__).parents[2]
-ENGINES = (
-    "tensorrt_plan",
-    "onnxruntime",
-    "openvino",
-)  # tokenizers, decoders and generators have no dense graph
+ENGINES = ("tensorrt_plan", "onnxruntime", "openvino")  # of configurations that name one graph
+GENERATOR = "generator"  # of those that name several
 
 
 @dataclass(frozen=True)
 class Subject:
     """One engine to be.
 
-    module:  in eval mode, on the CPU, fp32
-    trained: whether its weights are; random ones show speed, and hide what a low precision costs
+    contract: of the tensors that are drawn and compared, every length fixed
+    module:   in eval mode, on the CPU, fp32
+    trained:  whether its weights are; random ones show speed, and hide what a low precision costs
+    promised: what the graph is exported and built for; other than `contract` where lengths are free
     """
 
     preset: str
     contract: Contract
     module: nn.Module
     trained: bool
+    promised: Contract
 
     @property
     def name(self) -> str:
-        """The model's."""
+        """The model's; of an answers model with the graph's after it."""
         return self.contract.name
 
 
@@ -55,7 +55,35 @@ def subjects(preset: str) -> Iterator[Subject]:
     for name in model_names(preset):
         promised = contract.load(ROOT / "model_repository", name, "gpu")
         if promised.engine in ENGINES:
-            yield Subject(preset, promised, engines.served_module(preset, name, chosen), chosen is not None)
+            module = engines.served_module(preset, name, chosen).requires_grad_(False)
+            yield Subject(preset, promised, module, chosen is not None, promised)
+        elif promised.engine == GENERATOR:
+            yield from _generation(preset, promised, chosen)
+
+
+def _generation(preset: str, promised: Contract, weights: Path | None) -> Iterator[Subject]:
+    """The graphs of an answers model, at the lengths that export compares first."""
+    import torch
+
+    from export import artefacts, engines, generator_graphs, onnx_graphs
+    from export.pipelines import PRESETS
+
+    pipeline = PRESETS[preset]
+    if not isinstance(pipeline, artefacts.Generating):
+        return
+    torch.manual_seed(engines.RANDOM_SEED)
+    modules = pipeline.generation(preset, weights)
+    for file, graph in generator_graphs.graph_contracts(promised, pipeline.sizes(preset)).items():
+        dims = generator_graphs.input_lengths(graph, *artefacts.LENGTHS[0])
+        name = f"{promised.name}_{Path(file).stem}"
+        sized = replace(onnx_graphs.sized(graph, dims), name=name, max_batch=max(artefacts.BATCHES))
+        yield Subject(
+            preset,
+            sized,
+            modules[file].eval().requires_grad_(False),
+            weights is not None,
+            replace(graph, name=name),
+        )
 
 
 def dense_graph(subject: Subject, work: Path) -> Path:
@@ -69,14 +97,15 @@ def dense_graph(subject: Subject, work: Path) -> Path:
         draft = folder.with_name(f"{folder.name}.draft")
         shutil.rmtree(draft, ignore_errors=True)
         draft.mkdir(parents=True)
-        onnx_graphs.export_dense(subject.module, subject.contract, draft / "dense.onnx")
+        lengths = {tensor.name: tensor.dims for tensor in subject.contract.inputs}
+        onnx_graphs.export_dense(subject.module, subject.promised, draft / "dense.onnx", lengths)
         draft.rename(folder)  # whole or not at all: a run may be cut off
     return folder / "dense.onnx"
 
 
 def key(subject: Subject) -> str:
     """Twelve hex digits of the contract and of every weight: another one is another graph."""
-    digest = hashlib.sha256(subject.contract.digest.encode())
+    digest = hashlib.sha256(subject.promised.digest.encode())
     for name, tensor in sorted(subject.module.state_dict().items()):
         digest.update(name.encode())
         digest.update(tensor.detach().cpu().contiguous().numpy().tobytes())
@@ -87,7 +116,8 @@ def of_one_row(subject: Subject) -> Subject:
     """The subject as the graph of single rows, whose batch is every row of all requests."""
     from export import absent_rows
 
-    return replace(subject, contract=absent_rows.single_row(subject.contract))
+    single = absent_rows.single_row(subject.contract)
+    return replace(subject, contract=single, promised=single)
 
 
 def flop_per_item(subject: Subject, device: str = "cpu") -> int:
