@@ -6,6 +6,8 @@
     python -m export video_quality_small --fusion gated           # another fusion than the preset's own
     python -m export vision_language_small --fusion attention     # of those that its weights have a head for
     python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
+    python -m export weld_small --target gpu --precision bf16     # and TensorRT plans for this machine's GPU
+    python -m export weld_small --target rtx --out build/rtx      # TensorRT for RTX: needs no GPU to build
     python -m export golden weld_inspection                       # what a release is compared on
 
 The parity table and progress go to stderr, the path of what was written to stdout. Exit 1: an export or a
@@ -18,13 +20,15 @@ import argparse
 import difflib
 import sys
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from tqdm import tqdm
 
-from export import contract, jobs, manifest, parity, publish, released
+from export import contract, jobs, manifest, parity, plans, publish, released
 from export.pipelines import PRESETS, fusion_in, model_names
+from export.targets import PRECISIONS, TARGETS, Order
+from export.tensorrt import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
@@ -41,6 +45,7 @@ class Request:
 
     out:    where to instead of version 1 of the repository
     fusion: the chosen one, empty where the preset has no choice
+    order:  target, precision and build options
     """
 
     preset: str
@@ -51,6 +56,7 @@ class Request:
     force: bool
     out: Path | None = None
     fusion: str = ""
+    order: Order = field(default_factory=Order)
 
     def folder(self, model: str) -> Path:
         """Where the model's engine goes."""
@@ -68,7 +74,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
             return 0
         parser = _parser()
         return export_preset(_request(parser, parser.parse_args(words)))
-    except (Refusal, OSError, ValueError, LookupError) as error:
+    except (Refusal, OSError, ValueError, LookupError, ImportError, RuntimeError) as error:
         _say(f"export: {error}")
         return 1
 
@@ -93,7 +99,10 @@ def export_preset(request: Request) -> int:
 
 def _recipe(request: Request, model: str, weights: str) -> manifest.Recipe:
     fusion = fusion_in(request.preset, model, request.fusion)
-    return manifest.recipe(contract.load(request.repository, model), request.preset, weights, fusion)
+    made = manifest.recipe(contract.load(request.repository, model), request.preset, weights, fusion)
+    if not plans.has_plan(request.repository, model, request.order.target):
+        return made
+    return plans.with_plan(made, contract.load(request.repository, model, "gpu"), request.order)
 
 
 def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe]) -> bool:
@@ -115,6 +124,7 @@ def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe
                 folder / name,
                 request.recorded,
                 request.fusion,
+                **vars(request.order),
             )
             for name in names
         )
@@ -153,6 +163,9 @@ def _publish(request: Request, described: Path) -> None:
     published = publish.publish([*files, described], request.folder(name))
     size_mb = sum(file.stat().st_size for file in published) / 1e6
     _say(f"{name}: {'engine' if request.out else f'version {VERSION}'} published, {size_mb:.1f} MB")
+    plan = request.folder(name) / (TARGETS[request.order.target].plan or "none")
+    if plan in published:
+        _say(f"{name}: {plans.line_about(plan)}")
 
 
 def _compare(work: Iterable[jobs.Job]) -> dict[str, list[parity.ParityRow]]:
@@ -181,6 +194,8 @@ def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Requ
         if name not in names:
             parser.error(f"--only: expected some of {', '.join(names)}, got {name}{_meant(name, names)}")
     fusion = _fusion(parser, typed.preset, typed.fusion)
+    if not TARGETS[typed.target].served and not typed.out:
+        parser.error(f"--target {typed.target}: expected --out FOLDER, as Triton cannot run its engines")
     if not typed.repository.is_dir():
         raise Refusal(f"{typed.repository}: expected a model repository, found no folder; check --repository")
     return Request(
@@ -192,7 +207,16 @@ def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Requ
         recorded=typed.recorded,
         force=typed.force,
         out=typed.out.resolve() if typed.out else None,
+        order=_order(typed),
     )
+
+
+def _order(typed: argparse.Namespace) -> Order:
+    if not TARGETS[typed.target].plan and typed.precision != "fp32":
+        raise Refusal(f"--precision: expected fp32 for --target {typed.target}, got {typed.precision}")
+    if typed.precision == "auto":
+        raise Refusal(f"--precision auto: expected a precision for --target {typed.target}; name one")
+    return Order(typed.target, typed.precision, typed.build)
 
 
 def _weights(preset: str, typed: str | None) -> Path | None:
@@ -242,6 +266,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--fusion", metavar="NAME", help="of a preset that has a choice; default: the preset's own"
     )
+    parser.add_argument("--target", choices=TARGETS, default="cpu", help="what runs it; default: cpu")
+    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="default: fp32")
+    parser.add_argument("--build", choices=OPTIONS, default="default", help="options of a TensorRT plan")
     parser.add_argument("--only", nargs="+", metavar="MODEL", help="only these models of the preset")
     parser.add_argument(
         "--recorded", type=Path, metavar="NPZ", help="decoded welds to compare on too, arrays by tensor name"

@@ -15,7 +15,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
-from export import contract, generator_graphs
+from export import contract, generator_graphs, plans
 from export.contract import Contract
 from export.generator_graphs import SETTINGS, TOKENIZER, Sizes
 from export.jobs import Job
@@ -73,12 +73,19 @@ def export_model(job: Job) -> list[ParityRow]:
 
 
 def engine(job: Job, promised: Contract) -> list[ParityRow]:
-    """`dense.onnx` and `model.onnx`."""
+    """`dense.onnx` and `model.onnx`, and the plan of a target that has plans, once the graphs are proven."""
     from export import engines  # here: torch is a second that a tokenizer need not pay
 
     module = engines.served_module(job.preset, job.model, job.weights, job.fusion)
     engines.write_graphs(module, promised, job.folder)
-    return engines.compare_files(module, promised, job.folder, engines.recorded(job.recorded))
+    expected = engines.references(module, promised, engines.recorded(job.recorded))
+    rows = engines.compare_files(module, promised, job.folder, expected)
+    if plans.has_plan(job.repository, job.model, job.target):
+        gpu = contract.load(job.repository, job.model, "gpu")
+        rows += plans.write_graph(job.folder, gpu, job.precision, expected, engines.constants(module))
+        if all(row.ok for row in rows):
+            plans.write_plan(job.folder, gpu, job.order, plans.cache_of(job.repository))
+    return rows
 
 
 def tokenizer(job: Job, promised: Contract) -> list[ParityRow]:

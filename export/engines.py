@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -32,25 +32,35 @@ def write_graphs(module: nn.Module, promised: contract.Contract, folder: Path) -
     return [file for name in (SERVED, DENSE) for file in sorted(folder.glob(f"{name}*"))]
 
 
+def references(
+    module: nn.Module, promised: contract.Contract, recorded: Mapping[str, np.ndarray] | None = None
+) -> list[tuple[parity.Arrays, parity.Arrays]]:
+    """Every case that engines are compared on, and the module's answer."""
+    return parity.references(parity.pytorch(module, promised), parity.cases(promised, recorded))
+
+
+def constants(module: nn.Module) -> frozenset[str]:
+    """What the module calls `constant_outputs`: depends on no input but the mask, see `parity.compare`."""
+    return getattr(module, "constant_outputs", frozenset())
+
+
 def compare_files(
     module: nn.Module,
     promised: contract.Contract,
     folder: Path,
-    recorded: Mapping[str, np.ndarray] | None = None,
+    expected: Sequence[tuple[parity.Arrays, parity.Arrays]] | None = None,
 ) -> list[parity.ParityRow]:
-    """Parity rows of both files against the module, which runs once per case.
+    """Parity rows of both files against the module.
 
-    What a module names in `constant_outputs` depends on no input but the mask: see `parity.compare`.
+    expected: its `references`; by default those without recordings
     """
-    constant: frozenset[str] = getattr(module, "constant_outputs", frozenset())
-    cases = parity.cases(promised, recorded)
-    expected = parity.references(parity.pytorch(module, promised), cases)
+    pairs = references(module, promised) if expected is None else expected
     threads = torch.get_num_threads()
     return [
         row
         for name in (SERVED, DENSE)
         for row in parity.compare(
-            promised, name, parity.onnx_runtime(folder / name, threads), expected, constant=constant
+            promised, name, parity.onnx_runtime(folder / name, threads), pairs, constant=constants(module)
         )
     ]
 

@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from export.parity import ParityRow
+from export.targets import Order
 
 PROCESSES = 2  # an export is one Python thread; two fill the two cores of the smallest machine
 
@@ -33,6 +34,11 @@ class Job:
     target: str = "cpu"
     precision: str = "fp32"
     build: str = "default"
+
+    @property
+    def order(self) -> Order:
+        """What is asked for of the files."""
+        return Order(self.target, self.precision, self.build)
 
 
 def run(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[ParityRow]]]:

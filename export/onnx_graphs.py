@@ -16,10 +16,10 @@ import torch
 
 from export.contract import Contract, Tensor
 from export.example_inputs import draw
+from export.onnx_files import save
 
 OPSET = 20  # native Gelu; 23 and later emit an Attention operator that TensorRT cannot build in fp32
 EXAMPLE_BATCH = 2  # with 1 the exporter may take the batch axis for a constant
-EXTERNAL_DATA_BYTES = 1_800_000_000  # protobuf ends at 2 GiB
 
 
 def export_dense(
@@ -70,22 +70,6 @@ def check_graph(graph: onnx.ModelProto, contract: Contract) -> None:
     ]
     if faults:
         raise ValueError(f"{contract.name}: {'; '.join(faults)}")
-
-
-def save(graph: onnx.ModelProto, path: Path, limit_bytes: int = EXTERNAL_DATA_BYTES) -> list[Path]:
-    """Write and check `graph`; beyond `limit_bytes` the weights go to `<path>.data`. Returns the files."""
-    if graph.ByteSize() <= limit_bytes:
-        onnx.save_model(graph, path)
-        files = [path]
-    else:
-        data = path.with_name(path.name + ".data")
-        onnx.save_model(graph, path, save_as_external_data=True, location=data.name)
-        onnx.load_external_data_for_model(
-            graph, str(path.parent)
-        )  # saving moved the weights out of the caller's graph
-        files = [path, data]
-    onnx.checker.check_model(str(path))  # by path: the only way that knows about external data
-    return files
 
 
 def _side_faults(side: str, found: Sequence[onnx.ValueInfoProto], wanted: Sequence[Tensor]) -> Iterator[str]:

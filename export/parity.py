@@ -87,13 +87,18 @@ class ParityRow:
         }
 
 
-def onnx_runtime(path: Path, threads: int = 1) -> Run:
-    """A function that runs the ONNX file on the CPU: input name -> array to output name -> array."""
+def onnx_runtime(path: Path, threads: int = 1, optimised: bool = True) -> Run:
+    """A function that runs the ONNX file on the CPU: input name -> array to output name -> array.
+
+    optimised: False for node after node as they stand, casts that round on purpose included
+    """
     import onnxruntime
 
     options = onnxruntime.SessionOptions()
     options.intra_op_num_threads = threads
     options.log_severity_level = 3
+    if not optimised:
+        options.graph_optimization_level = onnxruntime.GraphOptimizationLevel.ORT_DISABLE_ALL
     options.add_session_config_entry("session.intra_op.allow_spinning", "0")
     session = onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
     names = [output.name for output in session.get_outputs()]

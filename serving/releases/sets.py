@@ -9,7 +9,7 @@ from __future__ import annotations
 import difflib
 import re
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -169,8 +169,7 @@ def _is_entry(item: tuple[str, Any]) -> bool:
 
 def _recipe_sha256(content: Mapping[str, Any]) -> str:
     try:
-        known = [field.name for field in fields(manifest.Recipe) if field.name in content]
-        return manifest.Recipe(**{name: content[name] for name in known}).digest
+        return manifest.recipe_of(content).digest
     except (KeyError, TypeError, ValueError):
         return ""
 
