@@ -24,7 +24,7 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		".[multimodal,training,quality,export,serving,test]" -e "./client[picture]"
+		".[multimodal,training,quality,export,rtx,serving,test]" -e "./client[picture]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED_PARTS)
 	@touch $@
 
