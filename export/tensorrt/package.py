@@ -95,11 +95,13 @@ def create_network(trt: ModuleType, builder: Any) -> Any:
 
 
 def set_capabilities(trt: ModuleType, config: Any, names: Iterable[str]) -> None:
-    """Build for these compute capabilities (`SM89`), where the package offers the choice.
+    """Build for these compute capabilities (`SM89`); TensorRT has no choice: it builds for the GPU it is on.
 
-    errors: ValueError for one that the package does not know
+    errors: ValueError for one that the package does not know, RuntimeError for one that it does not take
     """
-    if not hasattr(trt, "ComputeCapability"):
+    if (
+        trt.__name__ != PACKAGES["rtx"].module
+    ):  # not by what it has: a later TensorRT may name capabilities too
         return
     known = trt.ComputeCapability.__members__
     wanted = tuple(names)
@@ -108,7 +110,10 @@ def set_capabilities(trt: ModuleType, config: Any, names: Iterable[str]) -> None
             raise ValueError(f"capability: expected one of {', '.join(known)}, got {name}")
     config.num_compute_capabilities = len(wanted)
     for index, name in enumerate(wanted):
-        config.set_compute_capability(known[name], index)
+        if not config.set_compute_capability(known[name], index):
+            raise RuntimeError(
+                f"{name}: {trt.__name__} {trt.__version__} does not take it; build for another"
+            )
 
 
 def create_timing_cache(config: Any, content: bytes) -> Any:
@@ -131,6 +136,14 @@ def attach_timing_cache(config: Any, cache: Any) -> bool:
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", DeprecationWarning)
         return cache is not None and bool(config.set_timing_cache(cache, False))
+
+
+def create_runtime(trt: ModuleType) -> Any:
+    """A runtime for plans of our own making, which may run the code that some of them bring along."""
+    runtime = trt.Runtime(logger(trt))
+    if hasattr(runtime, "engine_host_code_allowed"):
+        runtime.engine_host_code_allowed = True  # without it a version-compatible plan does not load
+    return runtime
 
 
 def device_memory_bytes(engine: Any) -> int:

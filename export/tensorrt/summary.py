@@ -7,6 +7,7 @@ TensorRT's inspector tells it, and needs one that can load the plan.
 from __future__ import annotations
 
 import json
+import re
 from collections import Counter
 from collections.abc import Iterable, Mapping
 from typing import Any
@@ -14,6 +15,21 @@ from typing import Any
 from export.tensorrt import package
 
 MIB = 1 << 20
+TYPE_FIELDS = ("DataType", "Datatype", "Format/Datatype", "Format/DataType")
+TYPE_WORDS = {
+    "float": "FLOAT",
+    "fp32": "FLOAT",
+    "half": "HALF",
+    "fp16": "HALF",
+    "bfloat16": "BF16",
+    "bf16": "BF16",
+    "int8": "INT8",
+    "uint8": "UINT8",
+    "int32": "INT32",
+    "int64": "INT64",
+    "bool": "BOOL",
+    "fp8": "FP8",
+}
 
 
 def of_network(trt: Any, network: Any) -> dict[str, Any]:
@@ -31,7 +47,7 @@ def of_network(trt: Any, network: Any) -> dict[str, Any]:
 def of_engine(trt: Any, plan: bytes) -> dict[str, Any]:
     """Layers, types and memory of the built engine; {"unread": why} where this machine cannot load it."""
     with package.gathered(trt) as logged:
-        runtime = trt.Runtime(package.logger(trt))
+        runtime = package.create_runtime(trt)
         engine = runtime.deserialize_cuda_engine(plan)
     if engine is None:
         return {"unread": " ".join(logged[0].split())[:200] if logged else "TensorRT loads no plan here"}
@@ -64,11 +80,15 @@ def text(summary: Mapping[str, Any]) -> str:
 
 
 def _types(layer: Mapping[str, Any]) -> Iterable[str]:
-    """What the inspector says about the types of a layer's outputs: `Half`, of `[..] Half NCHW`."""
+    """What the inspector says about the types of a layer's outputs, as TensorRT's DataType names them.
+
+    TensorRT 10 says `Half` or `Row major linear FP16 format` in one field; 11 has a field for the type.
+    """
     for tensor in layer.get("Outputs", []):
         if isinstance(tensor, Mapping):
-            words = str(tensor.get("Format/Datatype", "unknown")).split()
-            yield words[-1] if words else "unknown"
+            said = next((str(tensor[name]) for name in TYPE_FIELDS if tensor.get(name)), "")
+            words = (TYPE_WORDS.get(word) for word in re.findall(r"\w+", said.lower()))
+            yield next(filter(None, words), "unknown")
 
 
 def _tensor(tensor: Any) -> dict[str, Any]:
