@@ -116,7 +116,7 @@ def _measure(subject: Subject, plan: Plan, found: Finding, ways: Ways, share: fl
         launches["wrapped"] = ways.wrapped.bind(inputs)
     answers = {way: on_host(launch()) for way, launch in launches.items()}
     for way, launch in launches.items():
-        timing = time_launch(launch, plan.seconds_per_point)
+        timing = time_launch(launch, plan.seconds_per_point, capture=ways.dense.captures)
         rows = _compared(contract, way, arrays, answers)
         found.faults += [f"{subject.name}, {way}, {share:.0%}: {row.remark}" for row in rows if not row.ok]
         row = {

@@ -60,7 +60,7 @@ def _built(graph: Path, subject: Subject, target: str, precision: str, work: Pat
     made = tensorrt.build(
         graph, subject.promised, precision=precision, target=target, cache_dir=work / "timing"
     )
-    return PlanRunner(trt, made.plan, subject.contract, precision, package.logger(trt))
+    return PlanRunner(trt, made.plan, subject.contract, precision, package.create_runtime(trt))
 
 
 def wrapped_engine(subject: Subject, target: str, work: Path) -> PlanRunner:

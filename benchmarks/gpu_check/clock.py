@@ -45,7 +45,11 @@ def time_launch(launch: Launch, budget_s: float, capture: bool = True) -> Timing
         for _ in range(WARM_UP_RUNS):
             outputs = launch()
         stream.synchronize()
-        replay, outputs, remark = _captured(launch, stream) if capture else (launch, outputs, "not tried")
+        replay, outputs, remark = (
+            _captured(launch, stream)
+            if capture
+            else (launch, outputs, "no CUDA graph: it captures its own, or none")
+        )
         singles = _singles(replay, budget_s / 2)
         each_ms = _together(replay, statistics.median(singles), budget_s / 2)
     torch.cuda.synchronize()

@@ -114,13 +114,13 @@ def chosen_profile(ranges: Sequence[tuple[Shape, Shape, Shape]], shape: Shape) -
 class PlanRunner:
     """One deserialised plan; see `runners.Runner`."""
 
-    captures = True
-
-    def __init__(self, trt: Any, plan: bytes, contract: Contract, precision: str, logger: Any) -> None:
+    def __init__(self, trt: Any, plan: bytes, contract: Contract, precision: str, runtime: Any) -> None:
+        # TensorRT-RTX compiles kernels for a shape as it runs, and captures graphs of its own.
+        self.captures = not hasattr(trt, "CudaGraphStrategy")
         self.name = trt.__name__
         self.precision = precision
         self._trt = trt
-        self._runtime = trt.Runtime(logger)  # has to outlive its engine
+        self._runtime = runtime  # has to outlive its engine
         self._engine = self._runtime.deserialize_cuda_engine(plan)
         if self._engine is None:
             raise RuntimeError(
@@ -135,7 +135,7 @@ class PlanRunner:
         """See `runners.Runner`; every binding has a context of its own, and so its own working memory."""
         import torch
 
-        context = self._engine.create_execution_context()
+        context = self._context()
         if context is None:
             raise RuntimeError(f"{self.name}: no execution context; the GPU's memory may be full")
         whole = {slot.name: inputs[slot.name].contiguous() for slot in self._slots if slot.is_input}
@@ -166,6 +166,15 @@ class PlanRunner:
             return outputs
 
         return launch
+
+    def _context(self) -> Any:
+        if self.captures:
+            return self._engine.create_execution_context()
+        config = self._engine.create_runtime_config()
+        config.cuda_graph_strategy = self._trt.CudaGraphStrategy.WHOLE_GRAPH_CAPTURE
+        strategies = self._trt.DynamicShapesKernelSpecializationStrategy
+        config.dynamic_shapes_kernel_specialization_strategy = strategies.EAGER  # not in the background
+        return self._engine.create_execution_context(config)
 
     def _profile(self, inputs: Mapping[str, Any]) -> int:
         """Which of the plan's profiles serves these shapes: all inputs move together, so the sum decides."""

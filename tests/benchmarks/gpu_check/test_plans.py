@@ -73,7 +73,7 @@ def test_a_plan_builds_without_a_gpu_and_says_that_it_does_not_load(rtx, subject
     made = tensorrt.build(graph, subject.promised, precision="fp32", target="rtx")
     assert len(made.plan) > 1000
     with pytest.raises(RuntimeError, match=r"small_encoder: tensorrt_rtx .* does not load its own plan"):
-        PlanRunner(rtx, made.plan, subject.contract, "fp32", package.logger(rtx))
+        PlanRunner(rtx, made.plan, subject.contract, "fp32", package.create_runtime(rtx))
 
 
 def test_a_graph_is_lowered_once(subject, tmp_path):
