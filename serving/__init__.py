@@ -1,6 +1,8 @@
 """Run the model repository on Triton: the embedded server, its supervisor and our python-based backends.
 
 embedded    a Triton installation made from a wheel
+container   the same in NVIDIA's image; `first_start` builds what its GPU needs and `warm_up` its inputs
+health      whether every pipeline answers, for a container's health check
 server      the command line of one server, its ports, whether it is ready
 required    what the model repository must hold before a pipeline can load
 processes   what a server leaves in the system, and how to remove it

@@ -4,6 +4,8 @@
     python -m serving status
     python -m serving logs [--follow]
     python -m serving stop
+    python -m serving container [--target gpu|cpu]      # what the image runs; docs/deployment.md
+    python -m serving warm-up                           # tensors of a real request for TensorRT's warm-up
     python -m serving release prepare|check|flip|watch|rollback|retire|status|log ... weld_inspection
 
 Progress goes to stderr, the result to stdout. Exit status: 0 done, 1 failed or not running, 2 mistyped,
@@ -15,9 +17,9 @@ import sys
 import time
 from pathlib import Path
 
-from serving import control, state
+from serving import container_verbs, control, state
 from serving.releases import commands
-from serving.server import HOST, Ports, free_ports
+from serving.server import HOST, ports_around
 
 GRPC_PORT = 8001
 
@@ -41,7 +43,9 @@ def parser() -> argparse.ArgumentParser:
     top = argparse.ArgumentParser(
         prog="python -m serving", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    verbs = top.add_subparsers(required=True, metavar="start | status | logs | stop | release")
+    verbs = top.add_subparsers(
+        required=True, metavar="start | status | logs | stop | container | warm-up | release"
+    )
     for verb, summary in (
         (start, "start a supervised server, wait until it is ready, print its gRPC address"),
         (status, "print what is ready, and the restarts; 1 when no server runs"),
@@ -62,6 +66,7 @@ def parser() -> argparse.ArgumentParser:
         if verb is logs:
             command.add_argument("--lines", type=int, default=40, help="of each log (default: %(default)s)")
             command.add_argument("--follow", action="store_true", help="go on until Ctrl-C")
+    container_verbs.add_to(verbs, port)
     commands.add_to(verbs)
     return top
 
@@ -120,7 +125,7 @@ def start(arguments: argparse.Namespace) -> int:
         return 0
     for sentence in others:
         print(f"serving: {sentence} to serve it too", file=sys.stderr)
-    ports = Ports(*free_ports(3)) if arguments.port == 0 else neighbours(arguments.port)
+    ports = ports_around(arguments.port)
     wanted = control.options(pipelines, arguments.repository, ports, arguments.host)
     if arguments.foreground:
         from serving import supervisor
@@ -133,11 +138,6 @@ def start(arguments: argparse.Namespace) -> int:
     print(f"serving: {', '.join(pipelines)}; HTTP {address.http}, metrics {address.metrics}", file=sys.stderr)
     print(address.grpc)
     return 0
-
-
-def neighbours(grpc: int) -> Ports:
-    """Triton's usual layout (8000, 8001, 8002) around any gRPC port."""
-    return Ports(grpc=grpc, http=grpc - 1, metrics=grpc + 1)
 
 
 def status(arguments: argparse.Namespace) -> int:

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from serving import state as states
-from serving.embedded import install
+from serving.container import installation_of
 from serving.processes import SHARED_MEMORY, listener, sweep
 from serving.releases.residents import resident_versions
 from serving.releases.store import Store
@@ -81,19 +81,24 @@ def options(
     repository: Path = REPOSITORY,
     ports: Ports | None = None,
     host: str = HOST,
+    target: str = "cpu",
+    triton: Path | None = None,
 ) -> Options:
-    """Options of a server of its own; `default_pipelines` unless named, on free ports unless said which."""
+    """Options of a server of its own; `default_pipelines` unless named, on free ports unless said which.
+
+    triton: folder of the installation of NVIDIA's container; None for the embedded one
+    """
     if ports is None:
         ports = Ports(*free_ports(3))
     if pipelines is None:
-        pipelines, _ = default_pipelines(repository)
+        pipelines, _ = default_pipelines(repository, target)
     prefix = f"crossfuse_{os.getpid()}_{secrets.token_hex(4)}_"
-    return Options(repository.resolve(), tuple(pipelines), ports, prefix, host=host)
+    return Options(repository.resolve(), tuple(pipelines), ports, prefix, target, host, triton=triton)
 
 
 def check(wanted: Options) -> None:
     """Raise RuntimeError or ValueError, in one sentence per fault, when the server could not start."""
-    install()
+    installation_of(wanted)
     missing = missing_sentences(wanted)
     if missing:
         raise RuntimeError("\n".join(missing))
@@ -116,13 +121,15 @@ def missing_sentences(wanted: Options) -> list[str]:
     return list(sentences)
 
 
-def default_pipelines(repository: Path = REPOSITORY) -> tuple[tuple[str, ...], tuple[str, ...]]:
+def default_pipelines(
+    repository: Path = REPOSITORY, target: str = "cpu"
+) -> tuple[tuple[str, ...], tuple[str, ...]]:
     """What a server serves unless told: every pipeline that was ever exported; all there are if none was.
 
     returns: their names, and a sentence about each of the others that the repository has
     """
     there = [name for name in PIPELINES if (repository / name).is_dir()]
-    unexported = {name: never_exported(repository, name) for name in there}
+    unexported = {name: never_exported(repository, name, target) for name in there}
     served = tuple(name for name, sentence in unexported.items() if not sentence)
     if not served:
         return tuple(there) or PIPELINES, ()

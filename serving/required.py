@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import difflib
+import math
 from collections.abc import Iterable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from export import contract
 from export.pipelines import PRESETS
 from serving.releases.record import Release
 from serving.releases.store import Store
@@ -116,6 +118,7 @@ def _missing(
     if not versions:
         yield f"{name}: expected a version folder such as {name}/1, found none; create it"
     wanted_files = [folder / version / filename for version in versions for filename in version_files(config)]
+    yield from _missing_warm_up(folder, config)
     for wanted in wanted_files:
         if not wanted.exists():
             path = wanted.relative_to(repository)
@@ -126,6 +129,30 @@ def _missing(
                 )
             else:
                 yield f"{path} is missing; {remedy(name, wanted.name)}"
+
+
+def _missing_warm_up(folder: Path, config: ModelConfig) -> Iterator[str]:
+    """Triton refuses a model whose warm-up names a file that is not there."""
+    for path, size in warm_up_files(folder, config).items():
+        got = path.stat().st_size if path.is_file() else None
+        if got != size:
+            yield (
+                f"{path.relative_to(folder.parent)}: expected {size} bytes for the warm-up, "
+                f"got {'no file' if got is None else got}; run `python -m serving warm-up`"
+            )
+
+
+def warm_up_files(folder: Path, config: ModelConfig) -> dict[Path, int]:
+    """The files that a model's warm-up reads, and how many bytes each must have: one row of one input."""
+    from tritonclient.grpc.model_config_pb2 import DataType
+
+    rows = {}
+    for request in config.model_warmup:
+        for one in request.inputs.values():
+            if one.input_data_file:
+                dtype = contract.Tensor("", DataType.Name(one.data_type).removeprefix("TYPE_"), ()).numpy
+                rows[folder / "warmup" / one.input_data_file] = math.prod(one.dims) * dtype.itemsize
+    return rows
 
 
 def configuration(repository: Path, name: str, target: str = "cpu") -> ModelConfig:

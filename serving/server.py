@@ -26,6 +26,13 @@ FREE_PORTS = range(20000, 32000)
 # `--shm-size=512m`. Where nothing is left, a request gets an error that says so, and the next one an answer.
 SHM_BYTES = 2 << 20
 SHM_BUSY_BYTES = 8 << 20  # what the region of an engine may grow to with full batches of the largest input
+# GPU memory of what steps hand to each other: 150 MiB for four batches of weld_base between decoders and
+# engines, and room for gathered rows. What does not fit goes through the host. By reasoning, not measured.
+POOL_BYTES = 512 << 20
+TARGET_FLAGS: dict[str, tuple[str, ...]] = {
+    "cpu": (),
+    "gpu": (f"--cuda-memory-pool-byte-size=0:{POOL_BYTES}",),
+}
 ANSWER_S = 2.0  # for a health call, which the server answers without touching a model
 
 
@@ -54,6 +61,7 @@ class Options:
 
     shm_prefix: start of the names of its shared memory regions, unique per server, so that what a crashed
     server leaves behind is recognised and nobody else's is touched.
+    triton:     folder of the installation of NVIDIA's container; None for the embedded one
     """
 
     repository: Path
@@ -63,6 +71,7 @@ class Options:
     target: str = "cpu"
     host: str = HOST
     exit_timeout_s: int = 15  # the gate admits about ten seconds of work: let it drain
+    triton: Path | None = None
 
     def __post_init__(self) -> None:
         if not self.pipelines:
@@ -71,7 +80,11 @@ class Options:
 
 def options_to_json(options: Options) -> str:
     """Options as one argument of a command line."""
-    return json.dumps(asdict(options) | {"repository": str(options.repository)})
+    paths = {
+        "repository": str(options.repository),
+        "triton": str(options.triton) if options.triton else None,
+    }
+    return json.dumps(asdict(options) | paths)
 
 
 def options_from_json(text: str) -> Options:
@@ -81,6 +94,7 @@ def options_from_json(text: str) -> Options:
         "repository": Path(fields["repository"]),
         "pipelines": tuple(fields["pipelines"]),
         "ports": Ports(**fields["ports"]),
+        "triton": Path(fields["triton"]) if fields["triton"] else None,
     }
     return Options(**fields | changes)
 
@@ -109,6 +123,7 @@ def command(options: Options, installation: Installation) -> list[str]:
         f"--backend-config=python,shm-region-prefix-name={options.shm_prefix}",
         f"--backend-config=python,shm-default-byte-size={SHM_BYTES}",
         f"--backend-config=python,shm-growth-byte-size={SHM_BYTES}",
+        *TARGET_FLAGS[options.target],
         "--log-format=ISO8601",
         "--log-verbose=0",
     ]
@@ -125,6 +140,11 @@ def free_ports(count: int = 3, attempts: int = 200) -> list[int]:
     raise RuntimeError(
         f"ports: expected {count} free ones in {FREE_PORTS}, found {len(found)} in {attempts} attempts"
     )
+
+
+def ports_around(grpc: int) -> Ports:
+    """Triton's usual layout (8000, 8001, 8002) around any gRPC port; free ones for 0."""
+    return Ports(grpc=grpc, http=grpc - 1, metrics=grpc + 1) if grpc else Ports(*free_ports(3))
 
 
 def is_free(port: int, host: str = HOST) -> bool:

@@ -20,7 +20,8 @@ from typing import Any
 
 from serving import state as states
 from serving.backend_processes import BackendProcesses
-from serving.embedded import Installation, install
+from serving.container import installation_of
+from serving.embedded import Installation
 from serving.processes import adopt_orphans, reap, sweep
 from serving.releases.keeper import Keeper, bring_up
 from serving.releases.live import Unreachable
@@ -283,7 +284,7 @@ def supervise(options: Options, folder: Path, timeout_s: float = 180.0, owner: i
     """Supervise in this process until told to stop; returns the exit status, 3 when another one does."""
     try:
         with states.sole_owner(folder):
-            return Supervisor(options, folder, install(), owner).run(timeout_s)
+            return Supervisor(options, folder, installation_of(options), owner).run(timeout_s)
     except BlockingIOError as error:
         log.error("%s", error)
         return 3

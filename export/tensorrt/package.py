@@ -7,6 +7,7 @@ RTX:         builds without a GPU for the compute capabilities it is told; its t
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import importlib
 import warnings
@@ -50,6 +51,9 @@ def import_tensorrt(target: str) -> Any:
     try:
         return importlib.import_module(package.module)
     except ImportError as error:
+        # Its bindings alone do in an image that has the libraries: NVIDIA's container of Triton.
+        with contextlib.suppress(ImportError):
+            return importlib.import_module(f"{package.module}_bindings")
         raise ModuleNotFoundError(
             f"{target}: expected the Python package {package.module}, got: {error}; {package.advice}"
         ) from error

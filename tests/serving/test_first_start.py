@@ -1,0 +1,154 @@
+"""Before a container's first start: configurations on the volume, a plan per engine, nothing built twice.
+
+TensorRT for RTX builds here, as it needs no GPU: the same builder and parser as TensorRT's, real plans.
+"""
+
+from dataclasses import replace
+from pathlib import Path
+
+import onnx
+import pytest
+
+from export.tensorrt import Device, build, import_tensorrt
+from serving import control, first_start
+from serving.first_start import Builder
+from tests.serving.small_models import doubling_graph
+
+ADA = Device("NVIDIA L4", "610.10", "8.9", 23034)
+CONFIG = """\
+name: "doubler"
+platform: "tensorrt_plan"
+max_batch_size: 8
+input [ { name: "x"  data_type: TYPE_FP32  dims: [ 3 ] } ]
+output [ { name: "answer"  data_type: TYPE_FP32  dims: [ 3 ] } ]
+instance_group [ { count: 1  kind: KIND_GPU  profile: [ "0", "1" ] } ]
+dynamic_batching { preferred_batch_size: [ 8 ] }
+"""
+
+
+@pytest.fixture
+def repository(tmp_path: Path) -> Path:
+    """One engine with its graph, as an export leaves it."""
+    folder = tmp_path / "models" / "doubler"
+    (folder / "1").mkdir(parents=True)
+    (folder / "config.pbtxt").write_text(CONFIG)
+    graph = onnx.helper.make_graph(
+        [onnx.helper.make_node("Mul", ["x", "table"], ["answer"])],
+        "doubling",
+        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3])],
+        [onnx.helper.make_tensor_value_info("answer", onnx.TensorProto.FLOAT, ["n", 3])],
+        doubling_graph().graph.initializer[:1],
+    )
+    save(graph, folder)
+    return tmp_path / "models"
+
+
+def save(graph: onnx.GraphProto, folder: Path) -> None:
+    opset = [onnx.helper.make_opsetid("", 18)]
+    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "1" / "dense.onnx")
+
+
+@pytest.fixture
+def builder() -> Builder:
+    trt = import_tensorrt("rtx")
+
+    def made(graph, promised):
+        return build(graph, promised, target="rtx", device=ADA).plan
+
+    return Builder("tensorrt_rtx", trt.__version__, ADA, made)
+
+
+@pytest.fixture
+def bring(repository, tmp_path):
+    """Prepares `doubler` with a builder; how many plans were built, and what was said."""
+
+    def run(builder: Builder) -> tuple[int, list[str]]:
+        said: list[str] = []
+        wanted = first_start.plans(repository, ["doubler"], builder)
+        return first_start.bring(wanted, tmp_path / "engines", builder, repository, said.append), said
+
+    return run
+
+
+def test_the_first_start_builds_a_plan_and_the_second_finds_it(repository, builder, bring):
+    built, said = bring(builder)
+    assert built == 1
+    assert said[0] == "building doubler for NVIDIA L4, driver 610.10, 1 of 1"
+    plan = repository / "doubler/1/model.plan"
+    first = plan.stat()
+    assert first.st_size > 1000
+    assert bring(builder) == (0, [])
+    assert plan.stat().st_mtime_ns == first.st_mtime_ns
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        {"device": replace(ADA, name="NVIDIA L40S")},
+        {"device": replace(ADA, driver="620.1")},
+        {"version": "0.0"},
+    ],
+    ids=["gpu", "driver", "version"],
+)
+def test_another_machine_builds_its_own_plan_and_the_first_one_keeps_its(builder, bring, change):
+    bring(builder)
+    assert bring(replace(builder, **change))[0] == 1
+    assert bring(builder) == (0, [])  # from the cache
+
+
+def test_a_changed_graph_is_built_again(repository, builder, bring):
+    bring(builder)
+    file = repository / "doubler/1/dense.onnx"
+    model = onnx.load(file)
+    model.graph.initializer[0].CopyFrom(
+        onnx.numpy_helper.from_array(3 * onnx.numpy_helper.to_array(model.graph.initializer[0]), "table")
+    )
+    onnx.save(model, file)
+    assert bring(builder)[0] == 1
+
+
+def test_a_changed_profile_is_built_again(repository, builder, bring):
+    bring(builder)
+    config = repository / "doubler/config.pbtxt"
+    config.write_text(CONFIG.replace('"0", "1"', '"0"'))
+    assert bring(builder)[0] == 1
+
+
+def test_a_plan_that_was_cut_short_comes_again_from_the_cache(repository, builder, bring):
+    bring(builder)
+    plan = repository / "doubler/1/model.plan"
+    whole = plan.read_bytes()
+    plan.write_bytes(whole[:100])
+    assert bring(builder) == (0, [])
+    assert plan.read_bytes() == whole
+
+
+def test_a_graph_that_tensorrt_cannot_take_leaves_nothing_behind(repository, builder, bring, tmp_path):
+    opset = [onnx.helper.make_opsetid("", 18)]
+    info = onnx.helper.make_tensor_value_info
+    odd = onnx.helper.make_graph(
+        [onnx.helper.make_node("NonZero", ["x"], ["answer"])],
+        "odd",
+        [info("x", onnx.TensorProto.FLOAT, ["n", 3])],
+        [info("answer", onnx.TensorProto.INT64, [2, "m"])],
+    )
+    onnx.save(
+        onnx.helper.make_model(odd, opset_imports=opset, ir_version=10), repository / "doubler/1/dense.onnx"
+    )
+    with pytest.raises((RuntimeError, ValueError), match="NonZero"):
+        bring(builder)
+    assert not (repository / "doubler/1/model.plan").exists()
+    assert not list((tmp_path / "engines").glob("*"))
+
+
+def test_the_images_configurations_come_to_the_volume_and_what_is_there_stays(tmp_path):
+    volume = tmp_path / "models"
+    changed = first_start.seed(control.REPOSITORY, volume)
+    assert "weld_inspection/config.pbtxt" in changed
+    assert "weld_base_preprocess/1/dali.py" in changed
+    assert (volume / "weld_base_fusion/1").is_dir()
+    (volume / "weld_base_fusion/1/dense.onnx").write_bytes(b"graph")
+    (volume / "weld_inspection/config.pbtxt").write_text("of an older image")
+    assert first_start.seed(control.REPOSITORY, volume) == ["weld_inspection/config.pbtxt"]
+    assert (volume / "weld_base_fusion/1/dense.onnx").read_bytes() == b"graph"
+    assert first_start.seed(volume, volume) == []
