@@ -20,7 +20,7 @@ from export.contract import Contract
 from export.parity import Arrays, ParityRow
 from export.targets import TARGETS, Order
 from export.tensorrt import OPTIONS, build, package, profiles, summary
-from export.tensorrt.build import TYPES, require_gpu
+from export.tensorrt.build import TYPES, built_for, require_gpu
 from export.tensorrt.device import find
 from export.tensorrt.profiles import as_dicts
 
@@ -59,7 +59,7 @@ def with_plan(made: manifest.Recipe, promised: Contract, order: Order) -> manife
         target=order.target,
         precision=order.precision,
         engine=f"{trt.__name__} {trt.__version__}",
-        device=str(device) if device else ", ".join(package.CAPABILITIES),
+        device=built_for(device),
         build=json.dumps(told, sort_keys=True),
         builder_sha256=manifest.sources_sha256(BUILDER, apart=()),
     )

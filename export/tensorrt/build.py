@@ -5,7 +5,7 @@ earlier builds measured.
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -51,11 +51,24 @@ def build(
     trt = package.import_tensorrt(target)
     device = device or find()
     require_gpu(target, device)
+    with package.gathered(trt):
+        return _build(trt, onnx_path, contract, precision, cache_dir, device, options)
+
+
+def _build(
+    trt: Any,
+    path: Path,
+    contract: Contract,
+    precision: str,
+    cache_dir: Path | None,
+    device: Device | None,
+    options: Options,
+) -> Built:
     begun = time.perf_counter()
     builder = trt.Builder(package.logger(trt))
     network = package.create_network(trt, builder)
-    parsing.parse(trt, network, onnx_path)
-    _check(network, contract, onnx_path, precision)
+    parsing.parse(trt, network, path)
+    _check(network, contract, path, precision)
     wanted = profiles.profiles(contract)
     config = _configuration(trt, builder, device, options)
     for profile in wanted:
@@ -63,7 +76,23 @@ def build(
     config.progress_monitor = watched = progress.monitor(trt, contract.name)
     plan = _serialized(trt, builder, network, config, _cache_file(trt, cache_dir, device), contract.name)
     del watched  # it has to outlive the build
-    return Built(plan, _summary(trt, network, plan, wanted, precision, device, time.perf_counter() - begun))
+    told = {
+        "package": trt.__name__,
+        "version": trt.__version__,
+        "precision": precision,
+        "device": built_for(device),
+        "bytes": len(plan),
+        "seconds": round(time.perf_counter() - begun, 2),
+        "profiles": profiles.as_dicts(wanted),
+        "network": summary.of_network(trt, network),
+        "engine": summary.of_engine(trt, plan),
+    }
+    return Built(plan, told)
+
+
+def built_for(device: Device | None) -> str:
+    """The GPU, or the compute capabilities instead of one, that a plan is for."""
+    return str(device) if device else ", ".join(package.CAPABILITIES)
 
 
 def require_gpu(target: str, device: Device | None) -> None:
@@ -131,25 +160,3 @@ def _check(network: Any, contract: Contract, path: Path, precision: str) -> None
             f"{path.name}: expected a graph in {precision}, got one whose layers compute "
             f"{', '.join(sorted(types))}; convert it first (export.precision)"
         )
-
-
-def _summary(
-    trt: Any,
-    network: Any,
-    plan: bytes,
-    wanted: Sequence[profiles.Profile],
-    precision: str,
-    device: Device | None,
-    seconds: float,
-) -> dict[str, Any]:
-    return {
-        "package": trt.__name__,
-        "version": trt.__version__,
-        "precision": precision,
-        "device": str(device) if device else ", ".join(package.CAPABILITIES),
-        "bytes": len(plan),
-        "seconds": round(seconds, 2),
-        "profiles": profiles.as_dicts(wanted),
-        "network": summary.of_network(trt, network),
-        "engine": summary.of_engine(trt, plan),
-    }

@@ -37,8 +37,22 @@ OPTIONS: dict[str, Options] = {
 }
 
 
+# RTX 1.7 has no lean runtime to put into a plan, wants CUDA at work to build a refittable one, and ignores
+# the level of hardware.
+NOT_FOR_RTX = ("refit", "version_compatible", "hardware_compatible")
+
+
 def apply(trt: Any, config: Any, options: Options) -> None:
-    """Set the options on a builder's configuration; ValueError for a flag that this package does not have."""
+    """Set the options on a builder's configuration.
+
+    errors: ValueError for an option or a flag that this package does not have
+    """
+    asked = [name for name in NOT_FOR_RTX if getattr(options, name)]
+    if trt.__name__ == "tensorrt_rtx" and asked:
+        raise ValueError(
+            f"{', '.join(asked)}: expected none of it for TensorRT for RTX, which builds no such plans; "
+            "use the default options, or --target gpu"
+        )
     config.set_memory_pool_limit(trt.MemoryPoolType.WORKSPACE, options.workspace_mib << 20)
     config.profiling_verbosity = trt.ProfilingVerbosity.DETAILED
     wanted = {"TF32": options.tf32, "VERSION_COMPATIBLE": options.version_compatible}
