@@ -19,7 +19,7 @@ from export import contract, manifest, onnx_files, parity
 from export.contract import Contract
 from export.parity import Arrays, ParityRow
 from export.targets import TARGETS, Order
-from export.tensorrt import OPTIONS, build, package, profiles, summary
+from export.tensorrt import OPTIONS, build, execution, package, profiles, summary
 from export.tensorrt.build import TYPES, built_for, require_gpu
 from export.tensorrt.device import find
 from export.tensorrt.profiles import as_dicts
@@ -61,7 +61,7 @@ def with_plan(made: manifest.Recipe, promised: Contract, order: Order) -> manife
         engine=f"{trt.__name__} {trt.__version__}",
         device=built_for(device),
         build=json.dumps(told, sort_keys=True),
-        builder_sha256=manifest.sources_sha256(BUILDER, apart=()),
+        builder_sha256=manifest.sources_sha256(BUILDER, apart=("export/tensorrt/execution.py",)),
     )
 
 
@@ -115,6 +115,29 @@ def write_plan(folder: Path, promised: Contract, order: Order, cache_dir: Path |
     path.write_bytes(built.plan)
     description_of(path).write_text(json.dumps(built.summary, indent=1) + "\n")
     return path
+
+
+def compare_plan(
+    folder: Path,
+    promised: Contract,
+    order: Order,
+    expected: Iterable[tuple[Arrays, Arrays]],
+    constant: Iterable[str] = (),
+) -> list[ParityRow]:
+    """Run the folder's plan on this machine's GPU and compare it; empty where it cannot run here.
+
+    expected: cases and PyTorch's answers; constant: see `parity.compare`
+    The description says whether it was: `compared` is true or the reason.
+    errors: RuntimeError for a plan that does not run on the GPU it was built on
+    """
+    path = folder / TARGETS[order.target].plan
+    described = json.loads(description_of(path).read_text())
+    reason = execution.missing_here()
+    description_of(path).write_text(json.dumps(described | {"compared": reason or True}, indent=1) + "\n")
+    if reason:
+        return []
+    loaded = execution.Execution(package.import_tensorrt(order.target), path.read_bytes(), promised)
+    return parity.compare(promised, path.name, loaded.run, expected, order.precision, frozenset(constant))
 
 
 def description_of(plan: Path) -> Path:

@@ -50,7 +50,6 @@ def engine(subject: Subject, target: str, precision: str, work: Path) -> tuple[P
 
 def _built(graph: Path, subject: Subject, target: str, precision: str, work: Path) -> PlanRunner:
     from export import tensorrt
-    from export.tensorrt import package
 
     trt = tensorrt.import_tensorrt(target)
     device = tensorrt.device.find()
@@ -60,7 +59,7 @@ def _built(graph: Path, subject: Subject, target: str, precision: str, work: Pat
     made = tensorrt.build(
         graph, subject.promised, precision=precision, target=target, cache_dir=work / "timing"
     )
-    return PlanRunner(trt, made.plan, subject.contract, precision, package.create_runtime(trt))
+    return PlanRunner(trt, made.plan, subject.contract, precision)
 
 
 def wrapped_engine(subject: Subject, target: str, work: Path) -> PlanRunner:

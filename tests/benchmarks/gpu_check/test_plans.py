@@ -7,11 +7,11 @@ import torch
 
 from benchmarks.gpu_check import building
 from benchmarks.gpu_check.findings import Skip
-from benchmarks.gpu_check.plans import PlanRunner, chosen_profile, slot_faults, slots_of_network
 from benchmarks.gpu_check.runners import empty_outputs
 from export import tensorrt
 from export.contract import Tensor
 from export.tensorrt import package, parsing
+from export.tensorrt.execution import Execution, chosen_profile, slot_faults, slots_of_network
 
 SMALL = ((1, 3), (1, 3), (1, 3))
 LARGE = ((1, 3), (8, 3), (16, 3))
@@ -73,7 +73,7 @@ def test_a_plan_builds_without_a_gpu_and_says_that_it_does_not_load(rtx, subject
     made = tensorrt.build(graph, subject.promised, precision="fp32", target="rtx")
     assert len(made.plan) > 1000
     with pytest.raises(RuntimeError, match=r"small_encoder: tensorrt_rtx .* does not load its own plan"):
-        PlanRunner(rtx, made.plan, subject.contract, "fp32", package.create_runtime(rtx))
+        Execution(rtx, made.plan, subject.contract)
 
 
 def test_a_graph_is_lowered_once(subject, tmp_path):
