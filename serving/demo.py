@@ -3,14 +3,15 @@
     python -m serving.demo        (or `make demo`)
 
 Writes a good and a defective weld run, exports, asks a server with all modalities and with two of them
-missing; then writes one film in many qualities, asks for the best and the worst of them; draws pictures, and
-stops the server, also after Ctrl-C or a failure.
+missing; then writes one film in many qualities, asks for the best and the worst of them; then asks about a
+shape that no training has seen. It draws pictures, and stops the server, also after Ctrl-C or a failure.
 """
 
 from __future__ import annotations
 
 import csv
 import shlex
+import shutil
 import subprocess
 import sys
 import time
@@ -21,6 +22,7 @@ from pathlib import Path
 ROOT = Path(__file__).parents[1]
 PLACE = Path("build/demo")
 CLASSES = ("Good", "Undercut")
+PRESETS = ("weld_small", "video_quality_small", "vision_language_small", "visual_question_answering_small")
 CONTENT = "leaves 33"  # a procedural one: a single source, and no training has seen it
 PYTHON = sys.executable
 CROSSFUSE = str(Path(PYTHON).with_name("crossfuse"))
@@ -87,17 +89,38 @@ def ask_quality(url: str, clip: Path) -> None:
     run(CROSSFUSE, "infer", "video_quality", "--video", str(clip), "--url", url, "--picture", str(picture))
 
 
+def picture_and_question(folder: Path) -> tuple[Path, str]:
+    """The first picture of easy-VQA's test split, copied into a folder, and the first question about it."""
+    from training.easy_vqa import load_split
+
+    asked = load_split("test")
+    picture = folder / "shape.png"
+    (ROOT / folder).mkdir(parents=True, exist_ok=True)
+    shutil.copyfile(asked.pictures[0], ROOT / picture)
+    return picture, asked.questions[asked.rows.tolist().index(0)]
+
+
+def ask_about(url: str, pipeline: str, image: Path, option: str, text: str) -> None:
+    """One image and words about it, on the screen and in a picture."""
+    picture = PLACE / f"{pipeline}.png"
+    words = ("--image", str(image), option, text, "--url", url, "--picture", str(picture))
+    run(CROSSFUSE, "infer", pipeline, *words)
+
+
 def demo() -> None:
     """Run the whole demo; raises StepFailed with the command that failed."""
     welds, clips = write_welds(PLACE / "runs"), write_clips(PLACE / "clips")
-    run(PYTHON, "-m", "export", "weld_small")
-    run(PYTHON, "-m", "export", "video_quality_small")
+    shape, question = picture_and_question(PLACE / "shapes")
+    for preset in PRESETS:
+        run(PYTHON, "-m", "export", preset)
     with server() as url:
         for weld in welds:
             ask(url, weld)
         ask(url, welds[-1], leave_out=("--image", "--audio"))
         for clip in best_and_worst(clips):
             ask_quality(url, clip)
+        ask_about(url, "vision_language", shape, "--text", question)
+        ask_about(url, "visual_question_answering", shape, "--question", question)
 
 
 def write_welds(runs: Path) -> list[Path]:

@@ -40,3 +40,9 @@ def exported_quality() -> Path:
 def exported_pairs() -> Path:
     """The same with vision_language_small in it."""
     return _export("vision_language_small")
+
+
+@pytest.fixture(scope="session")
+def exported_questions() -> Path:
+    """The same with visual_question_answering_small in it."""
+    return _export("visual_question_answering_small")

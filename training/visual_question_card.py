@@ -49,7 +49,8 @@ Text mode answers from five sampled captions, without the picture; every fifth q
 |---|---|
 {controls}
 
-A model that sees only the question reaches 67.0 %.
+A model that sees only the question reaches 67.0 %. While the fusion learns, the captioner's tokens are hidden
+in three of ten pictures: it has to carry what the matching model sees.
 
 ## Captions
 

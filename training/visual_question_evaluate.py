@@ -128,6 +128,17 @@ class Judge:
         return np.array(said) == self.names[data.answers]
 
     @torch.no_grad()
+    def from_matching(self, seen: Seen) -> Tensor:
+        """Fused tokens (pictures, 1 + patches, width) of pictures that the captioner does not see."""
+        return self.model.fuse(seen.matching, torch.zeros_like(seen.captioning))[0]
+
+    def both_ways(self, data: EasyVqa) -> float:
+        """Share of right answers, half of them without the captioner's tokens."""
+        seen = self.see(data.images)
+        whole, fused_alone = self.visual(data, seen.fused), self.visual(data, self.from_matching(seen))
+        return float(whole.mean() + fused_alone.mean()) / 2
+
+    @torch.no_grad()
     def maps(
         self, data: EasyVqa, seen: Seen, matching: BlipForImageTextRetrieval | None = None
     ) -> tuple[Tensor, Tensor]:
@@ -197,6 +208,9 @@ def evaluate_model(
         text_questions=len(rows),
         controls={
             "the captioner's tokens alone (gate 0)": float(judge.visual(data, seen.captioning).mean()),
+            "the matching model's alone, through the fusion": float(
+                judge.visual(data, judge.from_matching(seen)).mean()
+            ),
             "pictures shuffled": float(judge.visual(data, seen.fused[order]).mean()),
         },
         captions_right=true,

@@ -61,7 +61,7 @@ def train(preset: str, place: Workplace) -> Path:
     some = _some_questions(held, recipe.seed)
 
     def fused(room: Classroom) -> None:
-        learn_fused(room, lambda: judge.visual(some).mean())
+        learn_fused(room, lambda: judge.both_ways(some))
 
     stages: dict[str, Callable[[Classroom], None]] = {
         "sight": learn_sight,

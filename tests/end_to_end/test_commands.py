@@ -27,6 +27,12 @@ def quality_server(exported_quality):
         yield address
 
 
+@pytest.fixture(scope="module")
+def words_server(exported_pairs, exported_questions):
+    with serving.running(["vision_language", "visual_question_answering"], exported_questions) as address:
+        yield address
+
+
 def python_of_the_readme(pipeline: str) -> str:
     (code,) = [code for code in re.findall(r"```python\n(.*?)```", README, re.DOTALL) if pipeline in code]
     return code
@@ -77,18 +83,26 @@ def test_what_the_readme_says_about_quality_answers_and_draws(quality_server, tm
     assert (tmp_path / "clip.png").read_bytes().startswith(b"\x89PNG")
 
 
-def test_what_the_readme_says_about_photos_and_texts_answers_and_draws(exported_pairs, tmp_path):
+@pytest.mark.parametrize(
+    ("pipeline", "picture", "known"),
+    [
+        ("vision_language", "pair.png", "similarity"),
+        ("visual_question_answering", "told.png", "captions"),
+    ],
+)
+def test_what_the_readme_says_about_images_and_words_answers_and_draws(
+    words_server, tmp_path, pipeline, picture, known
+):
     for name, source in zip(("shape", "a", "b"), load_split("test").pictures, strict=False):
         (tmp_path / f"{name}.png").write_bytes(source.read_bytes())
-    with serving.running(["vision_language"], exported_pairs) as server:
-        script = python_of_the_readme('"vision_language"').replace("127.0.0.1:8001", server.grpc)
-        done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
-        assert done.returncode == 0, done.stderr
-        command = [*shell_command_of_the_readme("vision_language"), "--url", server.grpc, "--json"]
-        done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    script = python_of_the_readme(f'"{pipeline}"').replace("127.0.0.1:8001", words_server.grpc)
+    done = subprocess.run([sys.executable, "-c", script], cwd=tmp_path, capture_output=True, text=True)
     assert done.returncode == 0, done.stderr
-    assert "similarity" in json.loads(done.stdout)
-    assert (tmp_path / "pair.png").read_bytes().startswith(b"\x89PNG")
+    command = [*shell_command_of_the_readme(pipeline), "--url", words_server.grpc, "--json"]
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert known in json.loads(done.stdout)
+    assert (tmp_path / picture).read_bytes().startswith(b"\x89PNG")
 
 
 def test_the_client_installs_alone_without_torch_and_asks(server, folder, tmp_path):
@@ -145,14 +159,18 @@ def answers_about(pipeline: str, printed: str) -> list[str]:
 
 
 @pytest.mark.slow
-def test_the_demo_runs_and_leaves_pictures_and_no_server(exported, exported_quality):
+def test_the_demo_runs_and_leaves_pictures_and_no_server(
+    exported, exported_quality, exported_pairs, exported_questions
+):
     done = subprocess.run([sys.executable, "-m", "serving.demo"], cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 0, done.stdout + done.stderr
     welds = answers_about("weld_inspection", done.stdout)
     assert verdict_and_states(printed_in_the_readme()) == verdict_and_states(welds[-1])
     decent, ruined = map(quality, answers_about("video_quality", done.stdout))
     assert decent > ruined + 20
+    for pipeline in ("vision_language", "visual_question_answering"):
+        assert len(answers_about(pipeline, done.stdout)) == 1
     pictures = re.findall(r"^build/demo/\S+\.png$", done.stdout, re.MULTILINE)
-    assert len(pictures) == 5
+    assert len(pictures) == 7
     state = json.loads((ROOT / "build/demo/serving/state.json").read_text())
     assert state["phase"] == "stopped"
