@@ -78,6 +78,18 @@ class Budget:
         return self.tolerances[output]
 
 
+@dataclass(frozen=True)
+class PrecisionBudget:
+    """What an engine may lose to a lower precision, against the same weights in fp32.
+
+    drops: metric of the pipeline's task -> largest loss
+    apart: largest relative error (L2 over all judged items) of any answer of the pipeline
+    """
+
+    drops: Mapping[str, float]
+    apart: float
+
+
 # Codecs and resizers of the serving decoder and of the reference round differently. Measured on the golden
 # set, two weights: probabilities 0.006, anomaly score 0.007, embedding 0.006, attention 0.013 apart at most.
 # Weights with a little noise on three of five parts are 0.015 apart, an engine of other weights 0.9.
@@ -177,6 +189,30 @@ BUDGETS = {
         p95_ratio=1.6,
     ),
 }
+
+
+# `apart`: engines that lose nothing on their task are up to 0.06 apart; a graph whose attention has turned
+# over is 0.2 and more, sometimes before the metric shows it.
+PRECISION_BUDGETS = {
+    # 468 runs: a point of accuracy is five of them
+    "weld_inspection": PrecisionBudget({"accuracy": 0.01, "auroc": 0.005}, apart=0.1),
+    # Two trainings differ by 0.01 SRCC (docs/log.md).
+    "video_quality": PrecisionBudget({"srcc": 0.005, "plcc": 0.005}, apart=0.1),
+    # 1,200 questions of which all but one or two are right: 0.2 points are two or three
+    "vision_language": PrecisionBudget({"accuracy": 0.002}, apart=0.1),
+    # Words are the generator's, which stays in fp32: what it reads may be as far off as a weld's answers.
+    "visual_question_answering": PrecisionBudget({}, apart=0.1),
+}
+
+
+def precision_budget_of(pipeline: str) -> PrecisionBudget:
+    """The budget of a pipeline's precision; ValueError that says where to declare one."""
+    if pipeline not in PRECISION_BUDGETS:
+        raise ValueError(
+            f"{pipeline}: expected a precision budget, there are some for {', '.join(PRECISION_BUDGETS)}; "
+            "add one to export/budgets.py"
+        )
+    return PRECISION_BUDGETS[pipeline]
 
 
 def budget_of(pipeline: str) -> Budget:

@@ -117,7 +117,7 @@ class _Lowering:
     made: list[onnx.NodeProto] = field(default_factory=list)
 
     def rewrite(self, graph: onnx.GraphProto) -> None:
-        _constants_as_initializers(graph)
+        constants_as_initializers(graph)
         nodes = list(graph.node)
         chosen = self.chosen(graph)
         produced = {name for place in chosen for name in nodes[place].output}
@@ -228,7 +228,7 @@ def narrowed(tensor: TensorProto, name: str, low: int) -> TensorProto:
     return made
 
 
-def _constants_as_initializers(graph: onnx.GraphProto) -> None:
+def constants_as_initializers(graph: onnx.GraphProto) -> None:
     """Constants that are tensors become initializers: one place to store them in another type."""
     rest = []
     for node in graph.node:

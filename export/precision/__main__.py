@@ -1,0 +1,134 @@
+"""python -m export.precision PRESET --engines FOLDER: what each precision costs and buys, and what is chosen.
+
+    python -m export weld_small --out build/weld
+    python -m export.precision weld_small --engines build/weld                # for the CPU
+    python -m export.precision weld_small --engines build/weld --target rtx   # judged here, built elsewhere
+
+The table and progress go to stderr, the path of the record (JSON) to stdout.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import sys
+import tempfile
+from collections.abc import Sequence
+from pathlib import Path
+
+import onnx
+from tqdm import tqdm
+
+from export import contract
+from export.budgets import precision_budget_of
+from export.contract import Contract
+from export.parity import onnx_runtime
+from export.pipelines import PIPELINES, PRESETS, model_names
+from export.precision.candidates import CANDIDATES, Bench
+from export.precision.chain import Chain
+from export.precision.search import Found, Search, Trial
+from export.precision.tasks import Task, task_of
+
+ROOT = Path(__file__).parents[2]
+SERVED = "model.onnx"
+NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph each
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; returns the exit code."""
+    typed = _parser().parse_args(arguments)
+    try:
+        task = task_of(typed.preset, typed.work, typed.items)
+        found = searched(typed.preset, typed.engines, typed.repository, task, typed.target)
+    except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
+        print(f"export.precision: {error}", file=sys.stderr)
+        return 1
+    print(table(found), file=sys.stderr)
+    path = typed.engines / f"precision_{typed.target}.json"
+    path.write_text(json.dumps({model: found.record(model) for model in found.choices}, indent=1) + "\n")
+    print(path)
+    return 0 if found.together.ok else 1
+
+
+def searched(preset: str, engines: Path, repository: Path, task: Task, target: str) -> Found:
+    """Search the precisions of a preset whose fp32 engines lie in `engines`/MODEL/model.onnx.
+
+    errors: FileNotFoundError where an engine is missing
+    """
+    chain = Chain(networks(preset, repository))
+    pipeline = next(name for name, one in PIPELINES.items() if preset in one.presets)
+    files = {model: engines / model / SERVED for model in chain.models}
+    calibration = chain.answers(
+        {model: onnx_runtime(file) for model, file in files.items()}, task.calibration
+    )
+    with tempfile.TemporaryDirectory() as folder, _bar(chain, target) as bar:
+        benches = {
+            one.name: Bench(one, onnx.load(files[one.name]), calibration, Path(folder))
+            for one in chain.contracts
+        }
+        search = Search(
+            chain,
+            benches,
+            task,
+            precision_budget_of(pipeline),
+            CANDIDATES[target],
+            lambda trial: _tell(bar, trial),
+        )
+        return search.found()
+
+
+def networks(preset: str, repository: Path) -> list[Contract]:
+    """Contracts of the models of a preset that are one graph each."""
+    contracts = [contract.load(repository, model) for model in model_names(preset)]
+    return [one for one in contracts if one.engine in NETWORKS]
+
+
+def table(found: Found) -> str:
+    """Every trial, one line each, for people; the chosen ones marked."""
+    head = ("model", "precision", "apart", "in", "lost", "speed", "")
+    lines = [head]
+    for trial in (*found.trials, found.together):
+        chosen = found.choices.get(trial.model) == trial.candidate
+        lost = ", ".join(f"{name} {drop:+.4f}" for name, drop in trial.drops.items())
+        speed = "-" if trial.speed is None else f"{trial.speed:.2f}x"
+        remark = "; ".join(trial.faults) if trial.faults else ("chosen" if chosen else "ok")
+        lines.append(
+            (trial.model, str(trial.candidate), f"{trial.apart:.4f}", trial.worst, lost, speed, remark)
+        )
+    widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
+    return "\n".join(
+        "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
+    )
+
+
+def _bar(chain: Chain, target: str) -> tqdm:
+    return tqdm(
+        total=len(chain.models) * len(CANDIDATES[target]) + 1, desc="precision", unit="trial", file=sys.stderr
+    )
+
+
+def _tell(bar: tqdm, trial: Trial) -> None:
+    bar.set_postfix_str(f"{trial.model} {trial.candidate}")
+    if bar.n < (bar.total or 0):  # steps back and parts kept come on top
+        bar.update()
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m export.precision",
+        description=__doc__,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument("preset", choices=PRESETS, metavar="PRESET")
+    parser.add_argument(
+        "--engines", type=Path, required=True, metavar="FOLDER", help="of `python -m export --out`"
+    )
+    parser.add_argument("--target", choices=CANDIDATES, default="cpu")
+    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository", metavar="DIR")
+    parser.add_argument("--work", type=Path, metavar="DIR", help="of the preset's training; its default")
+    parser.add_argument("--items", type=int, metavar="N", help="judge on at most so many; a budget wants all")
+    return parser
+
+
+if __name__ == "__main__":
+    sys.exit(main())
