@@ -59,7 +59,7 @@ TOLERANCES: dict[str, dict[str, Tolerance]] = {
         "relevance": Tolerance(1e-6, 1e-3),
     },
     # Measured on the trained weights of the small presets (visual_question_answering_small: random), dense
-    # graphs in batches of 2 and 4, rounded as matrix units do; OpenVINO's bf16 is as far off. What was measured
+    # graphs in batches of 2 and 4, rounded as matrix units do; OpenVINO's bf16 is as far off. What was found
     # is doubled for other batches and processors. These catch a broken engine; what a precision may cost the
     # task is in `export.budgets.PRECISION_BUDGETS`.
     "bf16": {

@@ -14,7 +14,7 @@ from export.cpu_engines import runtime
 from export.parity import Arrays, Run
 from export.precision import inside
 from export.precision.conversion import TYPES, emulated, lowered, names_of
-from export.precision.fragile import SOFTMAX
+from export.precision.fragile import MATRIX, SOFTMAX
 from export.precision.quantisation import products, quantised
 
 BITS = {"int8": 8, "fp16": 16, "bf16": 16, "fp32": 32}
@@ -101,21 +101,29 @@ class Bench:
         return candidate.engine != "tensorrt"
 
     def before_softmax(self) -> tuple[str, ...]:
-        """Names of the nodes whose answers a softmax sharpens: rounding there moves whole attentions."""
+        """Names of the nodes whose answers a softmax sharpens: logits, and the queries and keys of them."""
         made_by = {name: node for node in self.network.graph.node for name in node.output}
         found = set()
-        for node in self.network.graph.node:
-            if node.op_type not in SOFTMAX:
+        waiting = [(n, 2) for one in self.network.graph.node if one.op_type in SOFTMAX for n in one.input]
+        while waiting:
+            name, products_left = waiting.pop()
+            before = made_by.get(name)
+            if before is None or not products_left or before.op_type not in CARRIERS | MATRIX:
                 continue
-            waiting = list(node.input)
-            while waiting:
-                before = made_by.get(waiting.pop())
-                if before is None:
-                    continue
-                found.add(before.name)
-                if before.op_type in CARRIERS:
-                    waiting += before.input
+            found.add(before.name)
+            further = products_left - (before.op_type in MATRIX)
+            waiting += [(read, further) for read in before.input]
         return tuple(sorted(found))
+
+    def lowers(self, candidate: Candidate) -> bool:
+        """Whether any product is still low: a candidate that keeps them all has no other name than fp32."""
+        if candidate.precision == "int8":
+            return bool(products(self.network, candidate.keep))
+        kept = set(candidate.keep)
+        return any(
+            node.op_type in MATRIX and not kept.intersection(names_of(node))
+            for node in self.network.graph.node
+        )
 
     def blocks(self, precision: str) -> tuple[str, ...]:
         """Names of the parts that can be kept apart: numbered layers, and modules outside of them."""

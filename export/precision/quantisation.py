@@ -48,7 +48,8 @@ def quantised(
     for batch in calibration:
         if set(batch) != wanted:
             raise ValueError(
-                f"calibration: expected the inputs {', '.join(sorted(wanted))}, got {', '.join(sorted(batch))}"
+                f"calibration: expected the inputs {', '.join(sorted(wanted))}, got "
+                f"{', '.join(sorted(batch))}"
             )
     check_names(graph, keep)
     plain = onnx.ModelProto()

@@ -51,7 +51,8 @@ class Trial:
 
     def as_dict(self) -> dict[str, Any]:
         """For JSON."""
-        return asdict(self) | {"ok": self.ok, "apart": float(np.nan_to_num(self.apart, posinf=1e9))}
+        drops = {name: _finite(drop) for name, drop in self.drops.items()}
+        return asdict(self) | {"ok": self.ok, "apart": _finite(self.apart), "drops": drops}
 
 
 @dataclass(frozen=True)
@@ -136,6 +137,8 @@ class Search:
         count = 1
         while count < len(harm):
             kept = keeping(candidate, harm[:count])
+            if not bench.lowers(kept):
+                return
             yield self.trial(model, kept, self.speeds(model, [kept]).get(kept))
             count *= 2
 
@@ -231,6 +234,11 @@ def alternating(works: Mapping[Any, Callable[[], object]]) -> dict[Any, float]:
             work()
             taken[name].append(time.perf_counter() - start)
     return {name: statistics.median(seconds[1:]) for name, seconds in taken.items()}
+
+
+def _finite(figure: float) -> float | None:
+    """None for what JSON cannot say."""
+    return figure if np.isfinite(figure) else None
 
 
 def _rank(trial: Trial) -> tuple[float, int, float]:

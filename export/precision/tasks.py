@@ -25,8 +25,9 @@ Figures = dict[str, float]
 
 @dataclass(frozen=True)
 class Task:
-    """calibration, judged: input name -> (items, ...); figures: of a pipeline's answers on `judged`, higher is
-    better; empty where only tensors are compared.
+    """calibration, judged: input name -> (items, ...)
+
+    figures: of a pipeline's answers on `judged`, higher is better; empty where only tensors are compared
     """
 
     calibration: Arrays
@@ -42,13 +43,14 @@ def task_of(preset: str, work: Path | None = None, items: int | None = None) -> 
     pipeline = next((name for name, one in PIPELINES.items() if preset in one.presets), preset)
     if pipeline not in TASKS:
         raise ValueError(
-            f"{preset}: expected a preset of {', '.join(TASKS)}; declare its task in export/precision/tasks.py"
+            f"{preset}: expected a preset of {', '.join(TASKS)}; declare its task in "
+            "export/precision/tasks.py"
         )
     return TASKS[pipeline](preset, work or TASKS_FOLDER / preset, items)
 
 
 def weld_inspection(preset: str, work: Path, items: int | None = None) -> Task:
-    """Runs of sessions that training has not seen: accuracy over twelve classes, AUROC of the anomaly score."""
+    """Runs of sessions that training has not seen: accuracy of the class, AUROC of the anomaly score."""
     from training.metrics import judge_classes, judge_scores
     from training.weld_training import recipe_of, weld_dataset
     from training.workplace import Workplace
@@ -106,14 +108,17 @@ def video_quality(preset: str, work: Path, items: int | None = None) -> Task:
 
 def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
     """easy-VQA's test questions: how many are answered right."""
+    from tokenizers import Tokenizer
+
     from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS
     from multimodal.vision_language.tokenizer import tokenise, tokenizer_json
     from training.vision_language_features import pixels_of
 
     sizes = VISION_LANGUAGE_PRESETS[preset]
+    tokenizer = Tokenizer.from_str(tokenizer_json(sizes))
 
     def words(texts: Sequence[str]) -> Arrays:
-        ids, mask = tokenise(texts, tokenizer_of(tokenizer_json(sizes)))
+        ids, mask = tokenise(texts, tokenizer)
         return {"input_ids": ids.numpy(), "attention_mask": mask.numpy()}
 
     def arrays(split: str, count: int) -> tuple[Arrays, np.ndarray]:
@@ -130,8 +135,8 @@ def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
 
 
 def visual_question_answering(preset: str, work: Path, items: int | None = None) -> Task:
-    """easy-VQA's test questions. Words come from the generator, which stays in fp32: the engines before it are
-    held to their tensors.
+    """easy-VQA's test questions; no figures: words come from the generator, which stays in fp32, and the
+    engines before it are held to their tensors.
     """
     from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
     from multimodal.visual_question.tokenizer import build_tokenizer
@@ -151,13 +156,6 @@ def visual_question_answering(preset: str, work: Path, items: int | None = None)
         return named | _all_there(len(questions), ("image", "question"))
 
     return Task(arrays("train", CALIBRATION), arrays("test", items or QUESTIONS // 4), lambda answers: {})
-
-
-def tokenizer_of(text: str):  # type: ignore[no-untyped-def]
-    """The tokenizer that a `tokenizer.json` describes."""
-    from tokenizers import Tokenizer
-
-    return Tokenizer.from_str(text)
 
 
 def _questions(split: str, count: int) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
