@@ -245,5 +245,5 @@ def _rank(trial: Trial) -> tuple[float, int, float]:
     """Faster first, in steps that are no noise; then more bits. Unmeasured: fewer bits, then fewer kept."""
     if trial.speed is None:
         return (0.0, BITS[trial.candidate.precision], float(len(trial.candidate.keep)))
-    step = round(np.log(trial.speed) / np.log(WORTH))
+    step = np.floor(np.log(trial.speed) / np.log(WORTH))
     return (-float(step), -BITS[trial.candidate.precision], trial.apart)

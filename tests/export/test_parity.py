@@ -129,7 +129,7 @@ def test_figures_are_the_worst_of_all_cases():
 def test_every_precision_has_a_row_for_every_kind_of_output():
     kinds = set(parity.TOLERANCES["fp32"])
     assert all(set(row) == kinds for row in parity.TOLERANCES.values())
-    with pytest.raises(LookupError, match="precision: expected one of fp32, got fp8"):
+    with pytest.raises(LookupError, match="precision: expected one of fp32, bf16, fp16, got fp8"):
         parity.tolerance_of("video_tokens", "fp8")
     with pytest.raises(
         LookupError, match=r"smell: expected a name that is or ends in one of tokens, .*; add a row"
