@@ -65,5 +65,5 @@ test-fast: setup  ## what needs no server and takes under a minute
 	@$(BIN)/python -m pytest -m "not server and not slow"
 
 clean:  ## remove what commands made, releases included; keeps the environment
-	rm -rf build .pytest_cache .ruff_cache .mypy_cache model_repository/*/[0-9]*/*.{onnx,onnx.data,json,plan} model_repository/*/warmup
+	rm -rf build .pytest_cache .ruff_cache .mypy_cache model_repository/*/[0-9]*/*.{onnx,onnx.data,json,plan,dali} model_repository/*/warmup
 	rm -rf model_repository/releases.json model_repository/.releases model_repository/*/[2-9] model_repository/*/[1-9][0-9]*

@@ -67,6 +67,9 @@ PREPROCESS_SECTION = {
     "gpu": """\
 backend: "dali"
 instance_group [ { count: 1  kind: KIND_GPU } ]
+# Files are read on the CPU: their headers first, and decoders take them there for the GPU too. Pixels leave
+# where they were decoded.
+parameters { key: "FORCE_CPU_ONLY_INPUT_TENSORS"  value { string_value: "yes" } }
 # By reasoning, not measured: the one wait of a request that pays. Decoders work faster on eight files than on
 # one eight times, and what leaves here together stays together.
 dynamic_batching { preferred_batch_size: [ 8 ]  max_queue_delay_microseconds: 2000 }

@@ -64,6 +64,7 @@ def container(
         prepare(arguments, (make_builder or first_start.tensorrt_builder)(arguments.engines))
     pipelines = tuple(arguments.pipeline or control.default_pipelines(repository, arguments.target)[0])
     if arguments.target == "gpu":
+        say(f"{len(first_start.serialise(repository, pipelines))} DALI pipelines serialised")
         write_warm_up(repository, pipelines)
     wanted = control.options(
         pipelines,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import hashlib
+import importlib
 import json
 import os
 import shutil
@@ -23,7 +24,9 @@ from export import contract, manifest
 from export.tensorrt import OPTIONS, Device, profiles
 from export.tensorrt.profiles import as_dicts
 from serving.required import configuration, models_of, served_versions
+from serving.warm_up import as_backends_see_it, pipelines_of
 
+KIND_GPU = 1  # of ModelInstanceGroup.Kind
 DENSE, PLAN, KEY = "dense.onnx", "model.plan", "plan.json"
 COMMITTED = ("config.pbtxt", "configs/*.pbtxt", "1/*.py")
 Say = Callable[[str], None]
@@ -102,6 +105,26 @@ def plans(repository: Path, pipelines: Iterable[str], builder: Builder) -> list[
             if (folder / DENSE).is_file():
                 found.append(Plan(model, folder, folder / DENSE, _facts(folder, promised, builder)))
     return found
+
+
+def serialise(repository: Path, pipelines: Iterable[str]) -> list[Path]:
+    """Write the DALI pipelines that run on the GPU beside the code that defines them; returns the new ones.
+
+    They need no GPU for it; which one they run on, and the batch, is said when they are loaded.
+    """
+    preprocess = importlib.import_module("serving.backends.dali.preprocess")
+    written = []
+    for model in models_of(repository, pipelines, "gpu"):
+        config = configuration(repository, model, "gpu")
+        if config.backend != "dali" or config.instance_group[0].kind != KIND_GPU:
+            continue
+        promised = preprocess.Contract.from_config(as_backends_see_it(config))
+        for version in served_versions(repository / model, config):
+            code = pipelines_of(repository / model / version / "dali.py")
+            for modality in {"image", "video"} & set(promised.modalities):
+                how = preprocess.wanted(promised, modality, "gpu")
+                written.append(preprocess.serialised.write(code, *how))
+    return [path for path in written if path]
 
 
 def bring(wanted: Iterable[Plan], cache: Path, builder: Builder, repository: Path, say: Say) -> int:

@@ -94,9 +94,7 @@ def _run(folder: Path, config: ModelConfig, promised: contract.Contract, known: 
 
 
 def _python_step(folder: Path, config: ModelConfig, engine: str, feed: Tensors) -> Tensors:
-    from google.protobuf import json_format
-
-    said: dict[str, Any] = json_format.MessageToDict(config, preserving_proto_field_name=True)
+    said = as_backends_see_it(config)
     present = feed.pop("present")[None]
     if engine == "tokenizer":
         texts = importlib.import_module("serving.backends.tokenizer.texts")
@@ -105,7 +103,7 @@ def _python_step(folder: Path, config: ModelConfig, engine: str, feed: Tensors) 
         return texts.Reader(words, tokenizer)([feed[words.modality]], present)[0]
     decoding = importlib.import_module("serving.backends.dali.preprocess")
     recordings = decoding.Contract.from_config(said)
-    preprocess = decoding.Preprocessor(recordings, _module(_newest(folder, "dali.py")))
+    preprocess = decoding.Preprocessor(recordings, pipelines_of(_newest(folder, "dali.py")))
     try:
         return preprocess([feed], present)[0]
     finally:
@@ -137,8 +135,16 @@ def _newest(folder: Path, *names: str) -> Path:
     )
 
 
-def _module(source: Path) -> ModuleType:
-    spec = importlib.util.spec_from_file_location("pipelines_of_a_warm_up", source)
+def as_backends_see_it(config: ModelConfig) -> dict[str, Any]:
+    """The JSON form of a configuration, as Triton hands it to a python-based backend."""
+    from google.protobuf import json_format
+
+    return json_format.MessageToDict(config, preserving_proto_field_name=True)
+
+
+def pipelines_of(source: Path) -> ModuleType:
+    """The module of a version folder's `dali.py`."""
+    spec = importlib.util.spec_from_file_location("pipelines_of_this_model", source)
     if spec is None or spec.loader is None:
         raise RuntimeError(f"{source}: expected Python, got something else; restore it from git")
     module = importlib.util.module_from_spec(spec)

@@ -122,11 +122,26 @@ def _photos(code: ModuleType, files: Payloads, clock: Clock) -> list[Row]:
     cpu = _built(code.photos(PHOTO_PX, "cpu", batch_size=BATCH, num_threads=2, device_id=None))
     gpu = _built(code.photos(PHOTO_PX, "gpu", batch_size=BATCH, num_threads=2, device_id=0))
     expected, found = _decoded(cpu, feeds), _decoded(gpu, feeds)
+    address_ms = clock(lambda: by_address(gpu, feeds))
+    received = by_address(gpu, feeds)
     return [
         _row("photo", "cpu", clock(lambda: cpu.run(**feeds)), len(expected)),
         _row("photo", "gpu", clock(lambda: gpu.run(**feeds)), len(expected))
         | compared("photo", expected, found),
+        _row("photo", "gpu, by address", address_ms, len(expected)) | compared("photo", found, received),
     ]
+
+
+def by_address(pipeline: Any, feeds: Feeds) -> list[np.ndarray]:
+    """What the backend hands to Triton where it lies, read as another library would; or RuntimeError."""
+    import torch
+
+    isolation = importlib.import_module("serving.backends.dali.isolation")
+    (name,) = feeds
+    rows = isolation.IsolatedPipeline(pipeline).in_place([{name: one} for one in feeds[name]])
+    if rows is None:
+        raise RuntimeError("expected one block of decoded rows, got none")
+    return [torch.from_dlpack(rows.part(place, 1)).cpu().numpy()[0] for place in range(len(feeds[name]))]
 
 
 def _recordings(code: ModuleType, files: Payloads, clock: Clock) -> list[Row]:

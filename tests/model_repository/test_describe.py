@@ -22,6 +22,7 @@ MODELS = sorted(path.parent.name for path in ROOT.glob("*/config.pbtxt"))
 PRESETS_OWN = {
     "audio_window_samples": "how much sound the preset of a target hears",
     "execution_context_allocation_strategy": "how TensorRT takes its memory",
+    "FORCE_CPU_ONLY_INPUT_TENSORS": "where decoders read files",
 }
 ENSEMBLES = [name for name in MODELS if load(ROOT, name).steps]
 PIPELINES = {

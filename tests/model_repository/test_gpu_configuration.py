@@ -64,6 +64,18 @@ def test_graphs_are_captured_only_of_engines_whose_shapes_are_fixed_but_for_the_
     assert all(size > 0 for one in (*config.input, *config.output) for size in one.dims)
 
 
+def test_what_decodes_on_the_gpu_reads_files_on_the_cpu_and_waits_for_a_whole_batch():
+    on_gpu = [
+        one
+        for one in CONFIGS.values()
+        if one.backend == "dali" and one.instance_group[0].kind == ModelInstanceGroup.KIND_GPU
+    ]
+    assert len(on_gpu) >= 5
+    for one in on_gpu:
+        assert one.parameters["FORCE_CPU_ONLY_INPUT_TENSORS"].string_value == "yes"
+        assert list(one.dynamic_batching.preferred_batch_size) == [MAX_BATCH]
+
+
 def test_no_step_of_the_gpu_has_a_queue_limit_but_the_gates():
     limited = [
         name for name, one in CONFIGS.items() if one.dynamic_batching.default_queue_policy.max_queue_size

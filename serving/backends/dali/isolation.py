@@ -8,6 +8,8 @@ from typing import Any
 
 import numpy as np
 
+from .handed_on import Rows, rows_of
+
 log = logging.getLogger(__name__)
 
 
@@ -32,6 +34,19 @@ class IsolatedPipeline:
             outputs += self._isolated(samples[start : start + size])
         return outputs
 
+    def in_place(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Rows | None:
+        """All samples in one run, left where they were decoded: (samples, ...), valid until the next run.
+
+        None when one of them did not decode or they are more than a run holds: then ask for each.
+        """
+        if not 0 < len(samples) <= self._pipeline.max_batch_size:
+            return None
+        try:
+            return rows_of(self._output(samples))
+        except RuntimeError as error:
+            log.warning("one of %d does not decode: %s", len(samples), _cause(error))
+            return None
+
     def _isolated(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray | None]:
         try:
             return list(self._run(samples))
@@ -42,11 +57,14 @@ class IsolatedPipeline:
         return [output for sample in samples for output in self._isolated([sample])]
 
     def _run(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
-        feeds = {name: [sample[name] for sample in samples] for name in samples[0]}
-        (output,) = self._pipeline.run(**feeds)
-        output = output.as_cpu()
+        output = self._output(samples).as_cpu()
         # A copy: the next run writes into the same memory.
         return [np.array(output.at(index)) for index in range(len(samples))]
+
+    def _output(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
+        feeds = {name: [sample[name] for sample in samples] for name in samples[0]}
+        (output,) = self._pipeline.run(**feeds)
+        return output
 
 
 def _cause(error: Exception) -> str:

@@ -20,6 +20,7 @@ sys.dont_write_bytecode = True  # the model repository holds releases, no caches
 sys.path.append(str(Path(__file__).parent.parent))
 
 from dali.contract import Contract, Status  # noqa: E402
+from dali.handed_on import Rows  # noqa: E402
 from dali.preprocess import Preprocessor  # noqa: E402
 
 
@@ -56,7 +57,7 @@ class TritonPythonModel:
         answers = self.preprocess(payloads, present)
         self._count(np.stack([answer[self.status_output] for answer in answers]))
         return [
-            pb_utils.InferenceResponse([pb_utils.Tensor(name, value[None]) for name, value in answer.items()])
+            pb_utils.InferenceResponse([_tensor(name, value) for name, value in answer.items()])
             for answer in answers
         ]
 
@@ -73,6 +74,13 @@ class TritonPythonModel:
 
 def _array(request: pb_utils.InferenceRequest, name: str) -> np.ndarray:
     return pb_utils.get_input_tensor_by_name(request, name).as_numpy()
+
+
+def _tensor(name: str, value: np.ndarray | Rows) -> pb_utils.Tensor:
+    """One output with its batch axis; what lies on a GPU is passed by address."""
+    if isinstance(value, Rows):
+        return pb_utils.Tensor.from_dlpack(name, value.reshaped(1, *value.shape))
+    return pb_utils.Tensor(name, value[None])
 
 
 def _load(source: Path) -> ModuleType:

@@ -8,11 +8,13 @@ from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
 from functools import partial
 from types import ModuleType
+from typing import Any
 
 import numpy as np
 
-from . import audio, sensors, video
+from . import audio, sensors, serialised, video
 from .contract import DECODED, Contract, Status, evenly
+from .handed_on import Rows
 from .isolation import IsolatedPipeline
 from .moments import Sampling
 
@@ -22,9 +24,17 @@ DECODER_THREADS = 2
 MAX_BATCH = 8
 # Photos of one run lie in memory at full size: eight of 50 megapixels are 1.2 GB. Runs of 40: 5-20 % faster.
 PHOTOS_PER_RUN = 8
+# In the place of a photo that a request has not: a black square once it is resized, decoded in microseconds.
+BLANK = np.frombuffer(
+    bytes.fromhex(
+        "89504e470d0a1a0a0000000d4948445200000001000000010802000000907753de0000000c49444154789c63606060"
+        "000000040001f61738550000000049454e44ae426082"  # a PNG of one black pixel
+    ),
+    np.uint8,
+)
 
 Payloads = Mapping[str, np.ndarray]  # input name -> (n,) of one request
-Tensors = dict[str, np.ndarray]  # output name -> value of one request, without batch
+Tensors = dict[str, Any]  # output name -> array or Rows of one request, without batch
 
 
 @dataclass(frozen=True)
@@ -43,39 +53,53 @@ class Preprocessor:
 
     pipelines: the module `<version>/dali.py` of the model
     device:    "cpu" or "gpu"; device_id is the GPU of this instance
+    in_place:  hand pixels on where DALI wrote them, valid until the next call; by default on a GPU
     """
 
     def __init__(
-        self, contract: Contract, pipelines: ModuleType, device: str = "cpu", device_id: int = 0
+        self,
+        contract: Contract,
+        pipelines: ModuleType,
+        device: str = "cpu",
+        device_id: int = 0,
+        in_place: bool | None = None,
     ) -> None:
         self.contract = contract
         self._gpu = device == "gpu"
+        self._in_place = self._gpu if in_place is None else in_place
         self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="video")
         on_cpu = {"num_threads": DECODER_THREADS, "device_id": None}
         settings = {**on_cpu, "device_id": device_id} if self._gpu else on_cpu
         self._pipelines: dict[str, IsolatedPipeline] = {}
         if "image" in contract.modalities:
-            built = pipelines.photos(contract.dims("image")[1], device, batch_size=PHOTOS_PER_RUN, **settings)
+            # One run per batch where its memory is handed on: a second one would write over the first.
+            photos = contract.dims("image")[0] * MAX_BATCH if self._in_place else PHOTOS_PER_RUN
+            how = wanted(contract, "image", device)
+            built = serialised.pipeline(pipelines, *how, batch_size=photos, **settings)
             self._pipelines["image"] = IsolatedPipeline(built)
         if "audio" in contract.modalities:
-            built = pipelines.recordings(contract.audio_rate_hz, batch_size=MAX_BATCH, **on_cpu)
+            how = wanted(contract, "audio", device)
+            built = serialised.pipeline(pipelines, *how, batch_size=MAX_BATCH, **on_cpu)
             self._pipelines["audio"] = IsolatedPipeline(built)
         # Through DALI frames come at one size and without their times: a model that takes fragments or times
         # of a video reads it with PyAV on a GPU too, until a GPU is at hand to measure what that costs.
-        nvdec = self._gpu and "frame_numbers" not in contract.outputs
+        nvdec = self._in_place and "frame_numbers" not in contract.outputs
         if "video" in contract.modalities and nvdec:
-            built = pipelines.videos(contract.dims("video")[1], device, batch_size=MAX_BATCH, **settings)
+            how = wanted(contract, "video", device)
+            built = serialised.pipeline(pipelines, *how, batch_size=MAX_BATCH, **settings)
             self._pipelines["video"] = IsolatedPipeline(built)
         if "video" in contract.modalities:
             size_px = contract.dims("video")[1]
             self._sampling = Sampling(contract.moments, size_px, contract.burst, contract.fragments_px)
         readers: dict[str, Reader] = {
-            "video": self._videos_on_gpu if nvdec else self._videos,
-            "image": self._photos,
+            "video": self._videos_in_place if nvdec else self._videos,
+            "image": self._photos_in_place if self._in_place else self._photos,
             "audio": self._recordings,
             "sensor": self._logs,
         }
         self._readers = {name: readers[name] for name in contract.modalities}
+        # Of a batch that breaks, one by one: a second run would write over what the first handed on.
+        self._lone_readers = self._readers | {"video": self._videos, "image": self._photos}
 
     def close(self) -> None:
         """Stop the decoder threads."""
@@ -99,17 +123,18 @@ class Preprocessor:
                 answers[row][self.contract.status_output][column] = reading.status
         return answers
 
-    def _guarded(self, modality: str, batch: Sequence[Payloads]) -> list[Reading]:
+    def _guarded(self, modality: str, batch: Sequence[Payloads], whole: bool = True) -> list[Reading]:
         """Read a batch; when that breaks, each request alone; what breaks alone is CORRUPT."""
         if not batch:
             return []
+        readers = self._readers if whole else self._lone_readers
         try:
-            return self._readers[modality](batch)
+            return readers[modality](batch)
         except Exception as error:  # whatever a hostile file brings about in a decoder
             if len(batch) == 1:
                 log.warning("%s is corrupt: %s: %s", modality, type(error).__name__, error)
                 return [self._unread(modality, Status.CORRUPT)]
-        return [reading for request in batch for reading in self._guarded(modality, [request])]
+        return [reading for request in batch for reading in self._guarded(modality, [request], whole=False)]
 
     def _unread(self, modality: str, status: Status) -> Reading:
         """Zeros, nothing valid."""
@@ -119,7 +144,7 @@ class Preprocessor:
             tensors["image_status"][:] = status
         return Reading(tensors, status)
 
-    def _read(self, modality: str, value: np.ndarray, status: Status = Status.OK) -> Reading:
+    def _read(self, modality: str, value: np.ndarray | Rows, status: Status = Status.OK) -> Reading:
         valid = self.contract.blank((f"{modality}_valid",))
         return Reading({DECODED[modality]: value} | {name: ~zero for name, zero in valid.items()}, status)
 
@@ -145,8 +170,8 @@ class Preprocessor:
         reading.tensors.update({name: more[name] for name in more.keys() & self.contract.outputs.keys()})
         return reading
 
-    def _videos_on_gpu(self, batch: Sequence[Payloads]) -> list[Reading]:
-        """NVDEC decodes what it can; PyAV reads what it refused, and judges what is broken."""
+    def _videos_in_place(self, batch: Sequence[Payloads]) -> list[Reading]:
+        """DALI (NVDEC on a GPU) decodes what it can; PyAV reads what it refused, judges what is broken."""
         frames = self.contract.dims("video")[0]
         samples = []
         for request in batch:
@@ -154,9 +179,15 @@ class Preprocessor:
             whole = packets >= declared - slack
             numbers = evenly(packets, frames).astype(np.int32)
             samples.append(({"video": request["video"], "frames": numbers}, whole))
+        clips = self._pipelines["video"].in_place([sample for sample, _ in samples])
+        if clips is not None:
+            return [
+                self._read("video", clips.part(row, 1).reshaped(*clips.shape[1:]), _status(whole))
+                for row, (_, whole) in enumerate(samples)
+            ]
         decoded = self._pipelines["video"]([sample for sample, _ in samples])
         return [
-            self._read("video", pixels, Status.OK if whole else Status.PARTIAL)
+            self._read("video", pixels, _status(whole))
             if pixels is not None
             else self._video(request["video"], DECODER_THREADS)
             for request, pixels, (_, whole) in zip(batch, decoded, samples, strict=True)
@@ -167,6 +198,24 @@ class Preprocessor:
         cut = [_photos_of(request) for request in batch]
         decoded = iter(self._pipelines["image"]([{"image": photo} for photos in cut for photo in photos]))
         return [self._album([next(decoded) for _ in photos]) for photos in cut]
+
+    def _photos_in_place(self, batch: Sequence[Payloads]) -> list[Reading]:
+        """All rows of all requests in one block, blanks where there is no photo; one is broken: no block."""
+        count = self.contract.dims("image")[0]
+        cut = [_photos_of(request) for request in batch]
+        rows = [{"image": one} for photos in cut for one in (*photos, *[BLANK] * (count - len(photos)))]
+        block = self._pipelines["image"].in_place(rows)
+        if block is None:
+            return self._photos(batch)
+        readings = []
+        for row, photos in enumerate(cut):
+            reading = self._album(len(photos) * [None])
+            reading = Reading({**reading.tensors, "image_pixels": block.part(row * count, count)}, Status.OK)
+            reading.tensors["image_valid"][: len(photos)] = True
+            if "image_status" in reading.tensors:
+                reading.tensors["image_status"][: len(photos)] = Status.OK
+            readings.append(reading)
+        return readings
 
     def _album(self, photos: Sequence[np.ndarray | None]) -> Reading:
         album = self._unread("image", Status.ABSENT).tensors
@@ -201,6 +250,17 @@ class Preprocessor:
             self._read("sensor", *sensors.read(request["sensor"], self.contract.sensor_columns, steps))
             for request in batch
         ]
+
+
+def wanted(contract: Contract, modality: str, device: str) -> tuple[str, tuple[object, ...]]:
+    """The pipeline of a modality: its name in `dali.py`, and what it is called with."""
+    if modality == "audio":
+        return "recordings", (contract.audio_rate_hz,)
+    return {"image": "photos", "video": "videos"}[modality], (contract.dims(modality)[1], device)
+
+
+def _status(whole: bool) -> Status:
+    return Status.OK if whole else Status.PARTIAL
 
 
 def _photos_of(request: Payloads) -> list[np.ndarray]:

@@ -1,6 +1,7 @@
 """Arithmetic that can be checked by hand: operations, shares of a peak, percentiles, tables."""
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -127,3 +128,17 @@ def test_decoders_are_compared_by_their_mean_difference():
     assert decoding.compared("photo", [a], [b])["ok"] is False
     with pytest.raises(ValueError, match=r"photo: expected shapes \[\(2, 2, 3\)\], got \[\(1, 2, 3\)\]"):
         decoding.compared("photo", [a], [b[:1]])
+
+
+def test_photos_read_by_address_are_those_of_a_copy():
+    pytest.importorskip("nvidia.dali", reason="nvidia-dali is not installed")
+    files = [
+        np.frombuffer(photo.read_bytes(), np.uint8)
+        for photo in [Path(__file__).parents[3] / "deploy/example/weld.jpg"] * 2
+    ]
+    pipeline = decoding._built(
+        decoding._pipelines().photos(64, "cpu", batch_size=2, num_threads=1, device_id=None)
+    )
+    copied = decoding._decoded(pipeline, {"image": files})
+    received = decoding.by_address(pipeline, {"image": files})
+    assert decoding.compared("photo", copied, received) == {"mean_abs": 0.0, "max_abs": 0.0, "ok": True}
