@@ -1,8 +1,8 @@
 """Part `engines`: every dense graph as an engine of every precision: right, how fast, how near to the peak.
 
 The reference is PyTorch in fp32 with TF32 off: on the CPU where that takes seconds, else on the GPU.
-PyTorch on the GPU, eager and compiled, stands beside the engines; in a reduced precision (autocast) it is a
-yardstick and is not judged.
+PyTorch on the GPU, eager and compiled, and ONNX Runtime stand beside the engines as yardsticks: all but eager
+fp32, which is the reference on another processor, are compared and not judged.
 """
 
 from __future__ import annotations
@@ -125,10 +125,8 @@ def candidates(bench: Bench) -> Iterator[Candidate]:
         if precision != "int8":
             yield Candidate("torch", precision, _torch(subject, precision, False), precision == "fp32")
             if not bench.plan.quick and precision in COMPILED:
-                yield Candidate(
-                    "torch.compile", precision, _torch(subject, precision, True), precision == "fp32"
-                )
-        yield Candidate("onnxruntime", precision, _onnx_runtime(bench, precision), precision == "fp32")
+                yield Candidate("torch.compile", precision, _torch(subject, precision, True), judged=False)
+        yield Candidate("onnxruntime", precision, _onnx_runtime(bench, precision), judged=False)
         for target, package in building.TARGETS.items():
             yield Candidate(package, precision, _tensorrt(bench, target, precision))
 
