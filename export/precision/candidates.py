@@ -73,7 +73,9 @@ class Bench:
     def graph(self, candidate: Candidate) -> onnx.ModelProto:
         """What a candidate's file holds."""
         if candidate.precision == "int8":
-            made = quantised(self.network, self.calibration, candidate.keep)
+            made = quantised(
+                self.network, self.calibration, candidate.keep, symmetric=candidate.engine == "tensorrt"
+            )
         elif candidate.in_graph:
             made = lowered(self.network, candidate.precision, candidate.keep)
         else:

@@ -30,12 +30,17 @@ FEWEST = 8  # rows; below it a range is chance
 
 
 def quantised(
-    graph: onnx.ModelProto, calibration: Sequence[Mapping[str, np.ndarray]], keep: Collection[str] = ()
+    graph: onnx.ModelProto,
+    calibration: Sequence[Mapping[str, np.ndarray]],
+    keep: Collection[str] = (),
+    symmetric: bool = False,
 ) -> onnx.ModelProto:
     """A copy of `graph`, which has no subgraphs, with its products of weights in int8.
 
     calibration: real inputs, input name -> (batch, ...), in as many batches as is convenient
     keep:        names of nodes, or of PyTorch modules, that stay as they are besides
+    symmetric:   activations from -127 to 127, since TensorRT's parser refuses any zero point but 0;
+                 else 0 to 255, as processors multiply them
     errors:      ValueError without calibration, for inputs that are not the graph's, for unknown names
     """
     rows = sum(len(next(iter(batch.values()))) for batch in calibration)
@@ -59,7 +64,7 @@ def quantised(
     if not chosen:
         return plain
     origin = {node.name: node.metadata_props for node in plain.graph.node}
-    made = _quantise(plain, calibration, chosen)
+    made = _quantise(plain, calibration, chosen, symmetric)
     for node in made.graph.node:
         if node.name in origin and not node.metadata_props:
             node.metadata_props.extend(origin[node.name])
@@ -81,7 +86,10 @@ def products(graph: onnx.ModelProto, keep: Collection[str] = ()) -> list[str]:
 
 
 def _quantise(
-    graph: onnx.ModelProto, calibration: Sequence[Mapping[str, np.ndarray]], chosen: Sequence[str]
+    graph: onnx.ModelProto,
+    calibration: Sequence[Mapping[str, np.ndarray]],
+    chosen: Sequence[str],
+    symmetric: bool,
 ) -> onnx.ModelProto:
     logging.disable(logging.WARNING)  # the library advises a preprocessing that folds what is folded
     try:
@@ -93,14 +101,19 @@ def _quantise(
                 _Reader(calibration),
                 quant_format=QuantFormat.QDQ,
                 per_channel=True,
-                activation_type=QuantType.QUInt8,
+                activation_type=QuantType.QInt8 if symmetric else QuantType.QUInt8,
                 weight_type=QuantType.QInt8,
                 calibrate_method=CalibrationMethod.MinMax,
                 op_types_to_quantize=list(PRODUCTS),
                 nodes_to_quantize=list(chosen),
                 calibration_providers=["CPUExecutionProvider"],
                 # the bias stays fp32: an int32 one costs TensorRT and OpenVINO a pattern and gains nothing
-                extra_options={"MatMulConstBOnly": True, "QuantizeBias": False},
+                extra_options={
+                    "MatMulConstBOnly": True,
+                    "QuantizeBias": False,
+                    "ActivationSymmetric": symmetric,
+                    "WeightSymmetric": True,
+                },
             )
             return onnx.load(path)
     finally:
