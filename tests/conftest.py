@@ -25,9 +25,15 @@ def _export(preset: str) -> Path:
 
 
 @pytest.fixture(scope="session")
-def exported() -> Path:
+def exported_welds() -> Path:
     """The model repository with weld_small in it."""
     return _export("weld_small")
+
+
+@pytest.fixture(scope="session")
+def exported(exported_welds) -> Path:
+    """The same, by the name that folders of tests may give to something smaller."""
+    return exported_welds
 
 
 @pytest.fixture(scope="session")
