@@ -84,7 +84,7 @@ def prepare(arguments: argparse.Namespace, builder: first_start.Builder) -> int:
     """Bring every plan into place that has a graph; returns how many had to be built."""
     repository = arguments.repository
     there = arguments.pipeline or [name for name in control.PIPELINES if (repository / name).is_dir()]
-    wanted = first_start.plans(repository, there, builder)
+    wanted = first_start.needed(repository, there, builder)
     built = first_start.bring(wanted, arguments.engines, builder, repository, say)
     say(f"{len(wanted)} plans for {builder.device}, {built} of them built now")
     return built

@@ -7,7 +7,6 @@ on, so that the second start finds it there, and another GPU or a new image buil
 
 from __future__ import annotations
 
-import contextlib
 import hashlib
 import importlib
 import json
@@ -20,14 +19,15 @@ from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any
 
-from export import contract, manifest
+from export import contract, manifest, plans
 from export.tensorrt import OPTIONS, Device, profiles
+from export.tensorrt.build import built_for
 from export.tensorrt.profiles import as_dicts
 from serving.required import configuration, models_of, served_versions
 from serving.warm_up import as_backends_see_it, pipelines_of
 
 KIND_GPU = 1  # of ModelInstanceGroup.Kind
-DENSE, PLAN, KEY = "dense.onnx", "model.plan", "plan.json"
+PLAN, KEY = "model.plan", "plan.json"
 COMMITTED = ("config.pbtxt", "configs/*.pbtxt", "1/*.py")
 Say = Callable[[str], None]
 
@@ -36,25 +36,26 @@ Say = Callable[[str], None]
 class Builder:
     """What turns a graph into a plan on this machine.
 
-    package, version: of TensorRT; build: (graph, the model's contract) -> plan
+    package, version: of TensorRT; build: (graph, the model's contract, precision of the graph) -> plan
     """
 
     package: str
     version: str
     device: Device
-    build: Callable[[Path, contract.Contract], bytes]
+    build: Callable[[Path, contract.Contract, str], bytes]
 
 
 @dataclass(frozen=True)
 class Plan:
     """One plan that a server needs.
 
-    graph: the ONNX file that it is made of; facts: all that its bytes depend on
+    graph: the ONNX file that it is made of, in `precision`; facts: all that its bytes depend on
     """
 
     model: str
     folder: Path
     graph: Path
+    precision: str
     facts: Mapping[str, Any]
 
     @property
@@ -64,7 +65,9 @@ class Plan:
 
     @property
     def is_current(self) -> bool:
-        """Whether the version folder has the plan of this key, whole."""
+        """Whether the version folder has the plan of this key, whole, or one that an export built here."""
+        if _is_exported(self.folder, self.facts):
+            return True
         try:
             said = json.loads((self.folder / KEY).read_text())
             return said["key"] == self.key and said["bytes"] == (self.folder / PLAN).stat().st_size
@@ -92,7 +95,7 @@ def seed(source: Path, repository: Path) -> list[str]:
     return sorted(changed)
 
 
-def plans(repository: Path, pipelines: Iterable[str], builder: Builder) -> list[Plan]:
+def needed(repository: Path, pipelines: Iterable[str], builder: Builder) -> list[Plan]:
     """The plans that the pipelines need, of every served version that has a graph to build one of."""
     found = []
     for model in models_of(repository, pipelines, "gpu"):
@@ -102,8 +105,10 @@ def plans(repository: Path, pipelines: Iterable[str], builder: Builder) -> list[
         config = configuration(repository, model, "gpu")
         for version in served_versions(repository / model, config):
             folder = repository / model / version
-            if (folder / DENSE).is_file():
-                found.append(Plan(model, folder, folder / DENSE, _facts(folder, promised, builder)))
+            precision = str(_said(folder).get("precision", "fp32"))
+            graph = folder / plans.graph_file(precision)
+            if graph.is_file():
+                found.append(Plan(model, folder, graph, precision, _facts(graph, promised, builder)))
     return found
 
 
@@ -139,7 +144,9 @@ def bring(wanted: Iterable[Plan], cache: Path, builder: Builder, repository: Pat
         if not kept.is_file():
             say(f"building {plan.model} for {builder.device}, {position} of {len(pending)}")
             begun = time.monotonic()
-            _write(kept, builder.build(plan.graph, contract.load(repository, plan.model, "gpu")))
+            _write(
+                kept, builder.build(plan.graph, contract.load(repository, plan.model, "gpu"), plan.precision)
+            )
             say(f"{plan.model}: {kept.stat().st_size / 1e6:.0f} MB in {time.monotonic() - begun:.0f} s")
             built += 1
         _write(plan.folder / PLAN, kept.read_bytes())
@@ -148,9 +155,9 @@ def bring(wanted: Iterable[Plan], cache: Path, builder: Builder, repository: Pat
     return built
 
 
-def _facts(folder: Path, promised: contract.Contract, builder: Builder) -> dict[str, Any]:
+def _facts(graph: Path, promised: contract.Contract, builder: Builder) -> dict[str, Any]:
     return {
-        "graph_sha256": _graph_sha256(folder),
+        "graph_sha256": _graph_sha256(graph),
         "contract_sha256": promised.digest,
         "profiles": as_dicts(profiles(promised)),
         "options": str(OPTIONS["default"]),
@@ -160,13 +167,29 @@ def _facts(folder: Path, promised: contract.Contract, builder: Builder) -> dict[
     }
 
 
-def _graph_sha256(folder: Path) -> dict[str, str]:
+def _said(folder: Path) -> Mapping[str, Any]:
+    """The manifest of a version folder; empty for one that has none."""
+    try:
+        return manifest.read(folder)
+    except (FileNotFoundError, ValueError):
+        return {}
+
+
+def _is_exported(folder: Path, facts: Mapping[str, Any]) -> bool:
+    """Whether `python -m export --target gpu` built the plan for this GPU by this TensorRT."""
+    said, device = _said(folder), Device(**facts["device"])
+    entry = said.get("files", {}).get(PLAN)
+    made_by = (said.get("engine"), said.get("device"))
+    if not entry or made_by != (f"{facts['package']} {facts['version']}", built_for(device)):
+        return False
+    path = folder / PLAN
+    return path.is_file() and path.stat().st_size == entry["bytes"]
+
+
+def _graph_sha256(graph: Path) -> dict[str, str]:
     """Of the graph and its weights; as the manifest says where sizes agree: a gigabyte takes a second."""
-    said: Mapping[str, Any] = {}
-    with contextlib.suppress(FileNotFoundError, ValueError):
-        said = manifest.read(folder).get("files", {})
-    found = {}
-    for file in sorted(folder.glob(f"{DENSE}*")):
+    said, found = _said(graph.parent).get("files", {}), {}
+    for file in sorted(graph.parent.glob(f"{graph.name}*")):
         entry = said.get(file.name, {})
         known = entry.get("bytes") == file.stat().st_size
         found[file.name] = str(entry["sha256"]) if known else manifest.sha256(file)
@@ -201,7 +224,7 @@ def tensorrt_builder(cache: Path) -> Builder:
     require_gpu("gpu", device)
     assert device is not None  # refused above
 
-    def made(graph: Path, promised: contract.Contract) -> bytes:
-        return build(graph, promised, target="gpu", cache_dir=cache, device=device).plan
+    def made(graph: Path, promised: contract.Contract, precision: str) -> bytes:
+        return build(graph, promised, precision=precision, target="gpu", cache_dir=cache, device=device).plan
 
     return Builder("tensorrt", package.__version__, device, made)

@@ -3,12 +3,15 @@
 TensorRT for RTX builds here, as it needs no GPU: the same builder and parser as TensorRT's, real plans.
 """
 
+import json
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
 import onnx
 import pytest
 
+from export.precision import conversion
 from export.tensorrt import Device, build, import_tensorrt
 from serving import control, first_start
 from serving.first_start import Builder
@@ -52,8 +55,8 @@ def save(graph: onnx.GraphProto, folder: Path) -> None:
 def builder() -> Builder:
     trt = import_tensorrt("rtx")
 
-    def made(graph, promised):
-        return build(graph, promised, target="rtx", device=ADA).plan
+    def made(graph, promised, precision):
+        return build(graph, promised, precision=precision, target="rtx", device=ADA).plan
 
     return Builder("tensorrt_rtx", trt.__version__, ADA, made)
 
@@ -64,7 +67,7 @@ def bring(repository, tmp_path):
 
     def run(builder: Builder) -> tuple[int, list[str]]:
         said: list[str] = []
-        wanted = first_start.plans(repository, ["doubler"], builder)
+        wanted = first_start.needed(repository, ["doubler"], builder)
         return first_start.bring(wanted, tmp_path / "engines", builder, repository, said.append), said
 
     return run
@@ -139,6 +142,33 @@ def test_a_graph_that_tensorrt_cannot_take_leaves_nothing_behind(repository, bui
         bring(builder)
     assert not (repository / "doubler/1/model.plan").exists()
     assert not list((tmp_path / "engines").glob("*"))
+
+
+def test_a_plan_that_an_export_built_on_this_machine_is_served_as_it_is(repository, builder, bring):
+    folder = repository / "doubler" / "1"
+    (folder / "model.plan").write_bytes(b"of an export")
+    said = {
+        "engine": f"{builder.package} {builder.version}",
+        "device": str(ADA),
+        "files": {"model.plan": {"bytes": 12, "sha256": ""}},
+    }
+    (folder / "manifest.json").write_text(json.dumps(said))
+    assert bring(builder) == (0, [])
+    assert (folder / "model.plan").read_bytes() == b"of an export"
+    assert bring(replace(builder, device=replace(ADA, name="NVIDIA L40S")))[0] == 1
+
+
+def test_the_graph_is_the_one_of_the_precision_that_was_exported(repository, builder, bring):
+    folder = repository / "doubler" / "1"
+    model = onnx.load(folder / "dense.onnx")
+    model.graph.node[0].op_type = "MatMul"
+    model.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(2 * np.eye(3, dtype="f4"), "table"))
+    low = conversion.lowered(model, "fp16")
+    onnx.save(low, folder / "dense_fp16.onnx")
+    (folder / "manifest.json").write_text(json.dumps({"precision": "fp16"}))
+    (plan,) = first_start.needed(repository, ["doubler"], builder)
+    assert (plan.graph.name, plan.precision) == ("dense_fp16.onnx", "fp16")
+    assert bring(builder)[0] == 1  # the builder refuses a graph without a layer of the precision
 
 
 def test_the_images_configurations_come_to_the_volume_and_what_is_there_stays(tmp_path):

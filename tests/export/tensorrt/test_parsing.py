@@ -69,7 +69,7 @@ def test_a_node_that_no_exporter_wrote_has_no_origin():
 def test_a_place_is_told_without_the_folders_of_this_machine():
     node = helper.make_node("Add", ["a", "b"], ["c"])
     trace = (
-        'File "/home/someone/venv/lib/python3.11/site-packages/torch/nn/linear.py", line 7, in forward\n'
+        'File "/opt/venv/lib/python3.11/site-packages/torch/nn/linear.py", line 7, in forward\n'
         "    return x + 1"
     )
     node.metadata_props.append(onnx.StringStringEntryProto(key="pkg.torch.onnx.stack_trace", value=trace))
