@@ -41,7 +41,8 @@ def test_every_fusion_is_explained_in_the_order_of_the_registry():
 
 
 @pytest.mark.parametrize(
-    "page", ["README.md", "docs/video_quality.md", "docs/decisions/0007-video-quality.md"]
+    "page",
+    ["README.md", "docs/deployment.md", "docs/video_quality.md", "docs/decisions/0007-video-quality.md"],
 )
 def test_every_link_leads_to_a_file(page):
     for target in re.findall(r"\]\(([^)#:]+)\)", (ROOT / page).read_text()):
