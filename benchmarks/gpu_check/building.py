@@ -28,7 +28,11 @@ def graph_of(subject: Subject, precision: str, work: Path) -> Path:
 def _converted(subject: Subject, dense: Path, precision: str) -> Any:
     onnx = installed.module("onnx")
     if precision == "int8":
-        raise Skip("int8: no calibration on this machine yet")
+        from benchmarks.gpu_check import calibration
+        from export.precision import quantisation
+
+        real = calibration.batches(subject)
+        return quantisation.quantised(onnx.load(dense), real, symmetric=True)
     from export.precision import conversion
 
     return conversion.lowered(onnx.load(dense), precision)

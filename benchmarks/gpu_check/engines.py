@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from benchmarks.gpu_check import building, installed
+from benchmarks.gpu_check import building, calibration, installed
 from benchmarks.gpu_check.clock import Timing, first_line, time_launch
 from benchmarks.gpu_check.findings import BASE, Finding, Plan, Row, Skip
 from benchmarks.gpu_check.peaks import shares, tflops
@@ -92,6 +92,8 @@ def run(plan: Plan, earlier: Mapping[str, Finding]) -> Finding:
     found = Finding(facts={"parity": [], "graph_outputs": []})
     for preset in plan.presets:
         try:
+            if "int8" in plan.precisions:
+                calibration.tensors(preset)  # now, while all modules are on the CPU
             for subject in subjects(preset):
                 bench = _bench(subject, plan, earlier, found)
                 for candidate in candidates(bench):

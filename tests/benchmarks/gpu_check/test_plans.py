@@ -76,6 +76,11 @@ def test_a_plan_builds_without_a_gpu_and_says_that_it_does_not_load(rtx, subject
         Execution(rtx, made.plan, subject.contract)
 
 
+def test_int8_is_calibrated_on_a_task_or_not_at_all(subject, tmp_path):
+    with pytest.raises(Skip, match="no real inputs to calibrate on: small: expected a preset of"):
+        building.graph_of(subject, "int8", tmp_path)
+
+
 def test_a_graph_is_lowered_once(subject, tmp_path):
     path = building.graph_of(subject, "bf16", tmp_path)
     written = path.stat().st_mtime_ns
