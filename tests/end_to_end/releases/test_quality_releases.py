@@ -125,8 +125,13 @@ def test_a_head_that_scores_the_wrong_way_round_is_rejected_by_the_metric_that_f
     judged = replace(releases, golden=labelled)
     release = judged.check(judged.prepare(quality_sets.turned_round(repository, tmp_path / "set")).number)
     srcc, sign, plcc = but_latency(release)
-    sentence = r"SRCC: expected 0\.9\d+ or more on 13 items of known quality \(live: \S+\), got -(0\.9|1\.0)"
-    assert re.match(sentence, srcc), srcc
+    sentence = r"SRCC: expected (\S+) or more on 13 items of known quality \(live: (\S+)\), got (-\S+); see"
+    found = re.match(sentence, srcc)
+    assert found, srcc
+    # How alike the live head's own scores are to PyTorch's hangs on near ties: 0.92 to 1.00 have been seen.
+    least, live, got = map(float, found.groups())
+    assert least == pytest.approx(live - 0.03, abs=0.0011)
+    assert got == pytest.approx(-live, abs=0.03) and live > 0.8
     assert sign.startswith("sign: the scores fit the known qualities turned round")
     assert plcc.startswith("PLCC: expected 0.9")
     assert release.state == "rejected"
