@@ -19,9 +19,10 @@ from __future__ import annotations
 import argparse
 import difflib
 import sys
-from collections.abc import Iterable, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
+from typing import Any
 
 from tqdm import tqdm
 
@@ -33,6 +34,7 @@ from export.tensorrt import OPTIONS
 ROOT = Path(__file__).parents[1]
 VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
 RANDOM = "random"
+Record = Mapping[str, Any]
 
 
 class Refusal(Exception):
@@ -46,6 +48,7 @@ class Request:
     out:    where to instead of version 1 of the repository
     fusion: the chosen one, empty where the preset has no choice
     order:  target, precision and build options
+    chosen: model -> what a search of its precision found, of the precision `auto`
     """
 
     preset: str
@@ -57,6 +60,14 @@ class Request:
     out: Path | None = None
     fusion: str = ""
     order: Order = field(default_factory=Order)
+    chosen: Mapping[str, Record] = field(default_factory=dict)
+
+    def order_of(self, model: str) -> Order:
+        """Of one model, whose precision a search may have found."""
+        if model not in self.chosen:
+            return self.order
+        found = self.chosen[model]["chosen"]
+        return replace(self.order, precision=found["precision"], keep=tuple(found["keep"]))
 
     def folder(self, model: str) -> Path:
         """Where the model's engine goes."""
@@ -81,6 +92,29 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def export_preset(request: Request) -> int:
     """Export what is not current; publish all of it or nothing. Returns the exit code."""
+    if request.order.precision == "auto":
+        request = replace(request, chosen=_search(request))
+    if not _export(request):
+        return 1
+    print(request.out or request.repository)
+    return 0
+
+
+def _search(request: Request) -> Mapping[str, Record]:
+    """Find the precision of every network of the preset, on fp32 graphs that are kept for the next time."""
+    if request.weights is None:
+        raise Refusal("--precision auto: expected trained weights, got random ones, which no precision hurts")
+    graphs = ROOT / "build" / "precision" / f"{request.preset}-{request.fusion or 'own'}"
+    plain = replace(request, order=Order(), models=model_names(request.preset), out=graphs, force=False)
+    if not _export(plain):
+        raise Refusal(f"{request.preset}: expected fp32 graphs to lower, got none; see the table")
+    from export.precision.records import record_of  # here: no other export needs what trainings are made of
+
+    return record_of(request.preset, graphs, request.repository, request.order.target)
+
+
+def _export(request: Request) -> bool:
+    """Export what is not current; publish all of it or nothing."""
     weights = manifest.sha256(request.weights) if request.weights else "random, seed 0"
     recipes = {name: _recipe(request, name, weights) for name in request.models}
     stale = [
@@ -91,10 +125,7 @@ def export_preset(request: Request) -> int:
             _say(f"{name}: nothing changed")
         elif not request.out:
             released.refuse_other_weights(request.repository, name, VERSION, weights)
-    if stale and not _make(request, stale, recipes):
-        return 1
-    print(request.out or request.repository)
-    return 0
+    return not stale or _make(request, stale, recipes)
 
 
 def _recipe(request: Request, model: str, weights: str) -> manifest.Recipe:
@@ -102,7 +133,7 @@ def _recipe(request: Request, model: str, weights: str) -> manifest.Recipe:
     made = manifest.recipe(contract.load(request.repository, model), request.preset, weights, fusion)
     if not plans.has_plan(request.repository, model, request.order.target):
         return made
-    return plans.with_plan(made, contract.load(request.repository, model, "gpu"), request.order)
+    return plans.with_plan(made, contract.load(request.repository, model, "gpu"), request.order_of(model))
 
 
 def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe]) -> bool:
@@ -124,7 +155,7 @@ def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe
                 folder / name,
                 request.recorded,
                 request.fusion,
-                **vars(request.order),
+                **vars(request.order_of(name)),
             )
             for name in names
         )
@@ -149,6 +180,7 @@ def _describe(request: Request, folder: Path, made: manifest.Recipe, rows: list[
         None if request.out else VERSION,
         [row.as_dict() for row in rows],
         PRESETS[request.preset].class_names(outputs),
+        request.chosen.get(made.model),
     )
     if not request.out:
         files = {name: entry["sha256"] for name, entry in manifest.read(folder)["files"].items()}
@@ -213,9 +245,10 @@ def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Requ
 
 def _order(typed: argparse.Namespace) -> Order:
     if not TARGETS[typed.target].plan and typed.precision != "fp32":
-        raise Refusal(f"--precision: expected fp32 for --target {typed.target}, got {typed.precision}")
-    if typed.precision == "auto":
-        raise Refusal(f"--precision auto: expected a precision for --target {typed.target}; name one")
+        raise Refusal(
+            f"--precision: expected fp32 for --target {typed.target}, got {typed.precision}; its engines "
+            "compute in what configs/cpu.pbtxt says, see `python -m export.precision`"
+        )
     return Order(typed.target, typed.precision, typed.build)
 
 

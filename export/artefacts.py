@@ -82,7 +82,8 @@ def engine(job: Job, promised: Contract) -> list[ParityRow]:
     rows = engines.compare_files(module, promised, job.folder, expected)
     if plans.has_plan(job.repository, job.model, job.target):
         gpu = contract.load(job.repository, job.model, "gpu")
-        rows += plans.write_graph(job.folder, gpu, job.precision, expected, engines.constants(module))
+        constants = engines.constants(module)
+        rows += plans.write_graph(job.folder, gpu, job.precision, expected, constants, job.keep)
         if all(row.ok for row in rows):
             plans.write_plan(job.folder, gpu, job.order, plans.cache_of(job.repository))
             rows += plans.compare_plan(job.folder, gpu, job.order, expected, engines.constants(module))

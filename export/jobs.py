@@ -21,7 +21,7 @@ class Job:
 
     fusion: the chosen one, empty where the preset has no choice
     target: one of export.targets.TARGETS; precision: one of export.targets.PRECISIONS
-    build: one of export.tensorrt.OPTIONS, of a target that builds plans
+    build: one of export.tensorrt.OPTIONS, of a target that builds plans; keep: see export.targets.Order
     """
 
     preset: str
@@ -34,11 +34,12 @@ class Job:
     target: str = "cpu"
     precision: str = "fp32"
     build: str = "default"
+    keep: tuple[str, ...] = ()
 
     @property
     def order(self) -> Order:
         """What is asked for of the files."""
-        return Order(self.target, self.precision, self.build)
+        return Order(self.target, self.precision, self.build, self.keep)
 
 
 def run(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[ParityRow]]]:

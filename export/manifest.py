@@ -100,14 +100,17 @@ def write(
     version: int | None,
     parity: Sequence[Mapping[str, object]],
     class_names: Sequence[str] = (),
+    precision: Mapping[str, object] | None = None,
 ) -> Path:
     """Describe every file of `folder` in a manifest beside them; returns its path.
 
     For a staging folder, before its files become visible. ValueError for a figure that is not finite.
+    precision: what a search tried, see `export.precision.search.Found.record`
     """
     path = Path(folder) / FILE
     files = [file for file in sorted(Path(folder).iterdir()) if file != path]
-    path.write_text(render(describe(made, version, files, parity, class_names)))
+    described = describe(made, version, files, parity, class_names)
+    path.write_text(render(described | ({"precision_search": precision} if precision else {})))
     return path
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import replace
 from pathlib import Path
 
@@ -54,6 +54,8 @@ def with_plan(made: manifest.Recipe, promised: Contract, order: Order) -> manife
     device = find()
     require_gpu(order.target, device)
     told = {"options": str(OPTIONS[order.build]), "profiles": as_dicts(profiles(promised))}
+    if order.keep:
+        told["keep"] = list(order.keep)
     return replace(
         made,
         target=order.target,
@@ -71,10 +73,11 @@ def write_graph(
     precision: str,
     expected: Iterable[tuple[Arrays, Arrays]],
     constant: Iterable[str] = (),
+    keep: Collection[str] = (),
 ) -> list[ParityRow]:
     """Write the dense graph of `folder` in a precision beside it, and compare it; nothing to do for fp32.
 
-    expected: cases and PyTorch's answers; constant: see `parity.compare`
+    expected: cases and PyTorch's answers; constant: see `parity.compare`; keep: parts that stay in fp32
     The comparison runs in fp32 and rounds as the lower type does: ONNX Runtime multiplies no bf16 on a CPU.
     errors: ValueError for a precision that no graph is written in here
     """
@@ -88,7 +91,7 @@ def write_graph(
     from export.precision import conversion
 
     path = folder / graph_file(precision)
-    low = conversion.lowered(onnx.load(folder / DENSE), precision)
+    low = conversion.lowered(onnx.load(folder / DENSE), precision, keep)
     onnx_files.save(low, path)
     with tempfile.TemporaryDirectory() as passing:
         rounded = Path(passing) / path.name

@@ -17,11 +17,15 @@ class Target:
 
 @dataclass(frozen=True)
 class Order:
-    """What is asked for: a target, a precision, and a named set of build options of a target with plans."""
+    """What is asked for: a target, a precision, and a named set of build options of a target with plans.
+
+    keep: parts that stay in fp32, by name, see `export.precision.conversion.lowered`
+    """
 
     target: str = "cpu"
     precision: str = "fp32"
     build: str = "default"
+    keep: tuple[str, ...] = ()
 
 
 TARGETS = {

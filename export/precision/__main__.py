@@ -12,26 +12,16 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import tempfile
 from collections.abc import Sequence
 from pathlib import Path
 
-import onnx
-from tqdm import tqdm
-
-from export import contract
-from export.budgets import precision_budget_of
-from export.contract import Contract
-from export.parity import onnx_runtime
-from export.pipelines import PIPELINES, PRESETS, model_names
-from export.precision.candidates import CANDIDATES, Bench
-from export.precision.chain import Chain
-from export.precision.search import Found, Search, Trial
-from export.precision.tasks import Task, task_of
+from export.pipelines import PRESETS
+from export.precision.candidates import CANDIDATES
+from export.precision.records import searched
+from export.precision.search import Found
+from export.precision.tasks import task_of
 
 ROOT = Path(__file__).parents[2]
-SERVED = "model.onnx"
-NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph each
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -39,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = _parser().parse_args(arguments)
     try:
         task = task_of(typed.preset, typed.work, typed.items)
-        found = searched(typed.preset, typed.engines, typed.repository, task, typed.target)
+        found = searched(typed.preset, typed.engines, typed.repository, task, CANDIDATES[typed.target])
     except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
         print(f"export.precision: {error}", file=sys.stderr)
         return 1
@@ -48,39 +38,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
     path.write_text(json.dumps({model: found.record(model) for model in found.choices}, indent=1) + "\n")
     print(path)
     return 0 if found.together.ok else 1
-
-
-def searched(preset: str, engines: Path, repository: Path, task: Task, target: str) -> Found:
-    """Search the precisions of a preset whose fp32 engines lie in `engines`/MODEL/model.onnx.
-
-    errors: FileNotFoundError where an engine is missing
-    """
-    chain = Chain(networks(preset, repository))
-    pipeline = next(name for name, one in PIPELINES.items() if preset in one.presets)
-    files = {model: engines / model / SERVED for model in chain.models}
-    calibration = chain.answers(
-        {model: onnx_runtime(file) for model, file in files.items()}, task.calibration
-    )
-    with tempfile.TemporaryDirectory() as folder, _bar(chain, target) as bar:
-        benches = {
-            one.name: Bench(one, onnx.load(files[one.name]), calibration, Path(folder))
-            for one in chain.contracts
-        }
-        search = Search(
-            chain,
-            benches,
-            task,
-            precision_budget_of(pipeline),
-            CANDIDATES[target],
-            lambda trial: _tell(bar, trial),
-        )
-        return search.found()
-
-
-def networks(preset: str, repository: Path) -> list[Contract]:
-    """Contracts of the models of a preset that are one graph each."""
-    contracts = [contract.load(repository, model) for model in model_names(preset)]
-    return [one for one in contracts if one.engine in NETWORKS]
 
 
 def table(found: Found) -> str:
@@ -99,18 +56,6 @@ def table(found: Found) -> str:
     return "\n".join(
         "  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines
     )
-
-
-def _bar(chain: Chain, target: str) -> tqdm:
-    return tqdm(
-        total=len(chain.models) * len(CANDIDATES[target]) + 1, desc="precision", unit="trial", file=sys.stderr
-    )
-
-
-def _tell(bar: tqdm, trial: Trial) -> None:
-    bar.set_postfix_str(f"{trial.model} {trial.candidate}")
-    if bar.n < (bar.total or 0):  # steps back and parts kept come on top
-        bar.update()
 
 
 def _parser() -> argparse.ArgumentParser:

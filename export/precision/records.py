@@ -1,0 +1,118 @@
+"""A search over the engines of one preset, and its record: made once for the same engines and budget."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import sys
+import tempfile
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict
+from pathlib import Path
+from typing import Any
+
+import onnx
+from tqdm import tqdm
+
+from export import contract, manifest
+from export.budgets import precision_budget_of
+from export.contract import Contract
+from export.parity import onnx_runtime
+from export.pipelines import PIPELINES, model_names
+from export.precision.candidates import CANDIDATES, Bench, Candidate
+from export.precision.chain import Chain
+from export.precision.search import Found, Search, Trial
+from export.precision.tasks import Task, task_of
+
+SERVED = "model.onnx"
+NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph each
+
+
+def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapping[str, Mapping[str, Any]]:
+    """Model -> what a search found for a target with plans; an earlier one's file if nothing changed.
+
+    engines: a folder of `python -m export --out`, whose manifests say what they are
+    Plans are written in 16 bits or fp32; int8 is judged by `python -m export.precision` only.
+    errors: LookupError where nothing chosen together is within budget
+    """
+    path = engines / f"precision_{target}_plans.json"
+    key = _key(preset, engines, repository)
+    if path.is_file() and (kept := json.loads(path.read_text()))["key"] == key:
+        return kept["models"]
+    _files(preset, engines, repository)
+    candidates = [one for one in CANDIDATES[target] if one.precision != "int8"]
+    found = searched(preset, engines, repository, task_of(preset), candidates)
+    if not found.together.ok:
+        raise LookupError(
+            f"{preset}: expected engines within budget, got {'; '.join(found.together.faults)}; ask for fp32"
+        )
+    models = {model: found.record(model) for model in found.choices}
+    path.write_text(json.dumps({"key": key, "models": models}, indent=1) + "\n")
+    return models
+
+
+def _key(preset: str, engines: Path, repository: Path) -> str:
+    """sha256 of the engines' recipes, the budget, and the code that searches."""
+    recipes = [manifest.read(engines / one.name)["recipe_sha256"] for one in networks(preset, repository)]
+    budget = asdict(precision_budget_of(_pipeline(preset)))
+    return hashlib.sha256(json.dumps([recipes, budget]).encode()).hexdigest()
+
+
+def _files(preset: str, engines: Path, repository: Path) -> dict[str, Path]:
+    """Model -> its fp32 graph; FileNotFoundError where one is missing."""
+    files = {one.name: engines / one.name / SERVED for one in networks(preset, repository)}
+    for file in files.values():
+        if not file.is_file():
+            raise FileNotFoundError(
+                f"{file}: expected an engine in fp32, found none; run `python -m export {preset} --out "
+                f"{engines}`"
+            )
+    return files
+
+
+def _pipeline(preset: str) -> str:
+    return next(name for name, one in PIPELINES.items() if preset in one.presets)
+
+
+def searched(
+    preset: str, engines: Path, repository: Path, task: Task, candidates: Sequence[Candidate]
+) -> Found:
+    """Search the precisions of a preset whose fp32 engines lie in `engines`/MODEL/model.onnx.
+
+    errors: FileNotFoundError where an engine is missing
+    """
+    chain = Chain(networks(preset, repository))
+    files = _files(preset, engines, repository)
+    calibration = chain.answers(
+        {model: onnx_runtime(file) for model, file in files.items()}, task.calibration
+    )
+    with tempfile.TemporaryDirectory() as folder, _bar(chain, len(candidates)) as bar:
+        benches = {
+            one.name: Bench(one, onnx.load(files[one.name]), calibration, Path(folder))
+            for one in chain.contracts
+        }
+        search = Search(
+            chain,
+            benches,
+            task,
+            precision_budget_of(_pipeline(preset)),
+            candidates,
+            lambda trial: _tell(bar, trial),
+        )
+        return search.found()
+
+
+def networks(preset: str, repository: Path) -> list[Contract]:
+    """Contracts of the models of a preset that are one graph each."""
+    contracts = [contract.load(repository, model) for model in model_names(preset)]
+    return [one for one in contracts if one.engine in NETWORKS]
+
+
+def _bar(chain: Chain, candidates: int) -> tqdm:
+    return tqdm(total=len(chain.models) * candidates + 1, desc="precision", unit="trial", file=sys.stderr)
+
+
+def _tell(bar: tqdm, trial: Trial) -> None:
+    bar.set_postfix_str(f"{trial.model} {trial.candidate}")
+    if bar.n < (bar.total or 0):  # steps back and parts kept come on top
+        bar.update()
