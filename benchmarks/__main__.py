@@ -21,6 +21,7 @@ if TYPE_CHECKING:
 BUILD = Path("build/benchmarks")
 QUICK = {"flips": 4, "blocks": 2, "steady_s": 3.0}
 QUICK_CONTENTS = 2
+QUICK_ROUNDS = 3
 STAGES = "Triton's own statistics per model, for requests sent one after another by a single client."
 ACCURACY_PIPELINES = ("vision_language", "visual_question_answering")
 
@@ -41,9 +42,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return status
     from crossfuse import CrossfuseError  # here: a GPU check runs where no client is installed
 
-    run = {"stages": run_stages, "swap": run_swap, "ladder": run_ladder, "accuracy": run_accuracy}[
-        chosen.verb
-    ]
+    run = {
+        "stages": run_stages,
+        "swap": run_swap,
+        "ladder": run_ladder,
+        "accuracy": run_accuracy,
+        "engines": run_engines,
+    }[chosen.verb]
     try:
         path, faults = run(chosen)
     except (OSError, ValueError, RuntimeError, LookupError, CrossfuseError) as error:
@@ -58,7 +63,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 def make_parser() -> argparse.ArgumentParser:
     """Every measurement and its arguments."""
     parser = argparse.ArgumentParser(prog="python -m benchmarks", description=(__doc__ or "").split(":")[0])
-    verbs = parser.add_subparsers(dest="verb", required=True, metavar="stages|swap|ladder|accuracy|gpu-check")
+    kinds = "stages|swap|ladder|accuracy|engines|gpu-check"
+    verbs = parser.add_subparsers(dest="verb", required=True, metavar=kinds)
     verb = verbs.add_parser("stages", help="where the time of one request goes", description=STAGES)
     verb.add_argument("--url", help="a running server (default: start one)")
     verb.add_argument("--welds", type=Path, help="folder of weld runs (default: twelve simulated ones)")
@@ -68,6 +74,7 @@ def make_parser() -> argparse.ArgumentParser:
     _add_swap(verbs)
     _add_ladder(verbs)
     _add_accuracy(verbs)
+    _add_engines(verbs)
     gpu_check.add(verbs)
     return parser
 
@@ -123,6 +130,21 @@ def _add_accuracy(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) ->
     verb.add_argument("--preset", help="what the server runs (default: PIPELINE_small)")
     verb.add_argument("--weights", type=Path, help="that it was exported from (default: weights/PRESET)")
     verb.add_argument("--out", type=Path, help=f"default: {BUILD}/accuracy_PIPELINE.json")
+
+
+def _add_engines(verbs: argparse._SubParsersAction[argparse.ArgumentParser]) -> None:
+    verb = verbs.add_parser(
+        "engines",
+        help="what one request costs in the networks alone, by engine and precision",
+        description="Run the engines of a preset on the CPU, without a server, by ONNX Runtime and OpenVINO "
+        "in fp32 and bf16 and as configured, in rounds that take turns.",
+    )
+    verb.add_argument("preset", help="such as weld_small; its engines have to be exported")
+    verb.add_argument("--engines", type=Path, metavar="DIR", help="of `export --out` (default: version 1)")
+    verb.add_argument("--threads", type=int, default=0, help="of each engine (default: all cores)")
+    verb.add_argument("--rounds", type=int, default=60, help="default: %(default)s")
+    verb.add_argument("--quick", action="store_true", help=f"{QUICK_ROUNDS} rounds")
+    verb.add_argument("--out", type=Path, help=f"default: {BUILD}/engines_PRESET.json")
 
 
 def _check_swap(parser: argparse.ArgumentParser, chosen: argparse.Namespace) -> None:
@@ -194,6 +216,18 @@ def run_accuracy(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
     _say(accuracy.table(result))
     path = chosen.out or BUILD / f"accuracy_{pipeline}.json"
     return record.write(path, facts | {"result": result}), accuracy.faults(result)
+
+
+def run_engines(chosen: argparse.Namespace) -> tuple[Path, list[str]]:
+    """Measure and write JSON; how fast an engine is, is a figure."""
+    from benchmarks import engines  # here: the engines' imports cost seconds elsewhere
+
+    facts = record.circumstances(engines.SEED)
+    rounds = QUICK_ROUNDS if chosen.quick else chosen.rounds
+    result = engines.measure(chosen.preset, engines.Plan(rounds, chosen.threads, chosen.engines))
+    _say(engines.table(result))
+    path = chosen.out or BUILD / f"engines_{chosen.preset}.json"
+    return record.write(path, facts | {"result": result}), []
 
 
 def _server(pipelines: list[str]) -> AbstractContextManager[Address]:

@@ -18,6 +18,7 @@ PACKAGES = (
     "torch",
     "tokenizers",
     "onnxruntime",
+    "openvino",
     "nvidia-dali-cuda120",
     "nvidia-pytriton",
     "tritonclient",

@@ -12,12 +12,14 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
+from export.contract import Contract
 from export.parity import Arrays, Run, onnx_runtime
 
 if TYPE_CHECKING:
     from openvino import CompiledModel
 
 ENGINES = ("onnxruntime", "openvino")
+REFERENCE = ("onnxruntime", "fp32")  # what every other engine and precision is measured by
 HINTS = {"fp32": "f32", "bf16": "bf16"}  # our precision -> OpenVINO's name of it
 READ_BACK = {"f32": "fp32", "float": "fp32", "float32": "fp32", "bf16": "bf16", "bfloat16": "bf16"}
 
@@ -41,6 +43,12 @@ def runtime(path: Path, engine: str = "onnxruntime", precision: str = "fp32", th
     return onnx_runtime(path, threads)
 
 
+def configured(promised: Contract) -> tuple[str, str]:
+    """Engine and precision that this processor runs a model of that configuration with."""
+    bf16 = promised.parameters.get("HINT_BF16") == "YES" and supports("bf16")
+    return promised.engine, "bf16" if bf16 else "fp32"
+
+
 def supports(precision: str) -> bool:
     """Whether OpenVINO on this processor computes in `precision`."""
     from openvino import Core
@@ -58,6 +66,7 @@ def compiled(path: Path, precision: str, threads: int) -> CompiledModel:
         "INFERENCE_PRECISION_HINT": HINTS[precision],
         "INFERENCE_NUM_THREADS": threads,
         "NUM_STREAMS": 1,
+        "ENABLE_CPU_PINNING": False,
     }
     model = Core().compile_model(str(path), "CPU", settings)
     found = precision_of(model)
