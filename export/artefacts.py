@@ -163,6 +163,7 @@ def write_tokenizer(folder: Path, text: str, length: int) -> Path:
 # backend of a model's configuration -> what is written for it
 KINDS: dict[str, Callable[[Job, Contract], list[ParityRow]]] = {
     "onnxruntime": engine,
+    "openvino": engine,
     "tokenizer": tokenizer,
     "generator": answers,
 }

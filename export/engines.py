@@ -9,7 +9,7 @@ import numpy as np
 import torch
 from torch import nn
 
-from export import absent_rows, contract, onnx_graphs, parity
+from export import absent_rows, contract, cpu_engines, onnx_graphs, parity
 from export.pipelines import PRESETS
 
 SERVED, DENSE = "model.onnx", "dense.onnx"
@@ -50,19 +50,21 @@ def compare_files(
     folder: Path,
     expected: Sequence[tuple[parity.Arrays, parity.Arrays]] | None = None,
 ) -> list[parity.ParityRow]:
-    """Parity rows of both files against the module.
+    """Parity rows of both files against the module: by ONNX Runtime, and of the served one by the engine that
+    its configuration names, in that precision.
 
     expected: its `references`; by default those without recordings
     """
     pairs = references(module, promised) if expected is None else expected
-    threads = torch.get_num_threads()
-    return [
-        row
-        for name in (SERVED, DENSE)
-        for row in parity.compare(
-            promised, name, parity.onnx_runtime(folder / name, threads), pairs, constant=constants(module)
-        )
-    ]
+    ways = [(SERVED, cpu_engines.REFERENCE), (DENSE, cpu_engines.REFERENCE)]
+    if promised.engine != "onnxruntime":
+        ways.append((SERVED, cpu_engines.configured(promised)))
+    rows = []
+    for name, (engine, precision) in ways:
+        run = cpu_engines.runtime(folder / name, engine, precision, torch.get_num_threads())
+        label = name if (engine, precision) == cpu_engines.REFERENCE else f"{name} {engine} {precision}"
+        rows += parity.compare(promised, label, run, pairs, precision, constants(module))
+    return rows
 
 
 def served_module(preset: str, model: str, weights: Path | None, fusion: str = "") -> nn.Module:

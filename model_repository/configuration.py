@@ -91,8 +91,7 @@ dynamic_batching { }
 """
 
 # Of the GPU no figure is measured yet: each says what it was reasoned from, `make gpu-check` measures.
-ENGINE_SECTION = {
-    "gpu": """\
+TENSORRT_SECTION = """\
 platform: "tensorrt_plan"
 # Tuned by reasoning, not measured.
 # Profile 0 is one row alone, profile 1 any number, its kernels chosen for all: the backend takes the nearest,
@@ -120,14 +119,40 @@ optimization {
   # decoders want. A stream of its own lets answers leave while the next batch runs, for a second buffer.
   cuda { graphs: true  busy_wait_events: false  output_copy_stream: true }
 }
-""",
-    "cpu": """\
+"""
+
+CPU_SECTIONS = {
+    "onnxruntime": """\
 backend: "onnxruntime"
 default_model_filename: "model.onnx"
 instance_group [ { count: 1  kind: KIND_CPU } ]
 dynamic_batching { }
 """,
+    "openvino bf16": """\
+backend: "openvino"
+default_model_filename: "model.onnx"
+# A processor without bf16 runs fp32 instead, which the log then says.
+parameters { key: "HINT_BF16"  value { string_value: "YES" } }
+instance_group [ { count: 1  kind: KIND_CPU } ]
+dynamic_batching { }
+""",
 }
+
+# Models of the presets that CPUs serve which another engine than ONNX Runtime in fp32 runs faster within the
+# accuracy budget, and by how much, one row on one core (docs/decisions/0011-cpu-engines.md). The others are
+# slower: fusions 2 to 3 times, they are so small that starting a run counts; convolutions by channel 1.3.
+FASTER_ON_CPU = {
+    "weld_small_video_encoder": "openvino bf16",  # 1.9
+    "weld_small_image_encoder": "openvino bf16",  # 1.9
+    "weld_small_audio_encoder": "openvino bf16",  # 1.5
+    "weld_small_sensor_encoder": "openvino bf16",  # 2.6
+    "vision_language_small_text_encoder": "openvino bf16",  # 1.8
+}
+
+
+def engine_sections(model: str) -> Mapping[str, str]:
+    """Target -> section of the engine called `model`."""
+    return {"gpu": TENSORRT_SECTION, "cpu": CPU_SECTIONS[FASTER_ON_CPU.get(model, "onnxruntime")]}
 
 
 def ensemble_section(models: Iterable[Model]) -> str:

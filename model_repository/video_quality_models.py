@@ -13,10 +13,10 @@ from functools import cache
 import torch
 
 from model_repository.configuration import (
-    ENGINE_SECTION,
     TARGETS,
     Model,
     Tensor,
+    engine_sections,
     ensemble_section,
     gate_section,
 )
@@ -152,7 +152,7 @@ def engine(
         f"{preset.name}_{part}",
         (*inputs, VALID),
         outputs,
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_{part}"),
         f"{' and '.join(t.name for t in inputs)} -> tokens and what each stage saw; not valid: zeros.",
     )
 
@@ -164,7 +164,7 @@ def fusion(preset: VideoQualityPreset) -> Model:
         f"{preset.name}_fusion",
         (*between.spatial, *between.temporal, VALID),
         ANSWER,
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_fusion"),
         "Both views of a clip -> quality, score and weight of every moment, and the fusion's own evidence.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_repository.configuration import ENGINE_SECTION, Model, Tensor, ensemble_section
+from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section
 from model_repository.photo_and_text import (
     IMAGE_STATUS,
     IMAGE_VALID,
@@ -59,14 +59,14 @@ def encoders(preset: VisionLanguagePreset) -> list[Model]:
             f"{preset.name}_image_encoder",
             (pixels(preset.photo.size_px), IMAGE_VALID),
             (image,),
-            ENGINE_SECTION,
+            engine_sections(f"{preset.name}_image_encoder"),
             f"Pixels -> {purpose.format('photo')}",
         ),
         Model(
             f"{preset.name}_text_encoder",
             (*tokens(preset.words.tokens), REQUESTS.text_valid),
             (text,),
-            ENGINE_SECTION,
+            engine_sections(f"{preset.name}_text_encoder"),
             f"Tokens -> {purpose.format('text')}",
         ),
     ]
@@ -79,7 +79,7 @@ def fusion(preset: VisionLanguagePreset) -> Model:
         f"{preset.name}_fusion",
         (*feature_tensors(preset), *valid, *statuses),
         (*answer_tensors(preset), STATUS),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_fusion"),
         "Features of photo and text -> answers, and embeddings to find one by the other.",
     )
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_repository.configuration import ENGINE_SECTION, Model, Tensor, ensemble_section
+from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section
 from model_repository.photo_and_text import (
     IMAGE_STATUS,
     IMAGE_VALID,
@@ -91,7 +91,7 @@ def vision_model(preset: VisualQuestionPreset, name: str) -> Model:
         f"{preset.name}_{name}_encoder",
         (pixels(preset.image_px), IMAGE_VALID),
         (image_tokens(preset, name, preset.vision_width),),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_{name}_encoder"),
         f"Pixels -> tokens of the {name} model; rows that are not valid give zeros.",
     )
 
@@ -102,7 +102,7 @@ def fusion(preset: VisualQuestionPreset) -> Model:
         f"{preset.name}_fusion",
         (matching_tokens(preset), image_tokens(preset, "caption", preset.vision_width), IMAGE_VALID),
         (fused_tokens(preset),),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_fusion"),
         "Both visual streams -> one, which captions and answers are told from.",
     )
 
@@ -113,7 +113,7 @@ def relevance(preset: VisualQuestionPreset) -> Model:
         f"{preset.name}_relevance",
         (matching_tokens(preset), *tokens(preset.question_length), IMAGE_VALID, REQUESTS.text_valid),
         (relevance_map(preset), Tensor("matching_score", "FP32", (1,))),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_relevance"),
         "The matching stream and a question -> what the question looks at, and whether it fits the photo.",
     )
 
@@ -129,7 +129,7 @@ def question_encoder(preset: VisualQuestionPreset) -> Model:
         f"{preset.name}_question_encoder",
         (*tokens(preset.question_length), fused_tokens(preset), IMAGE_VALID, REQUESTS.text_valid),
         (states_tensor(preset),),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_question_encoder"),
         "A question and the fused stream -> states that the answer is decoded from.",
     )
 

@@ -5,11 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from model_repository.configuration import (
-    ENGINE_SECTION,
     PREPROCESS_SECTION,
     TARGETS,
     Model,
     Tensor,
+    engine_sections,
     ensemble_section,
     gate_section,
 )
@@ -126,7 +126,7 @@ def encoders(preset: WeldPreset) -> list[Model]:
             f"{preset.name}_{name}_encoder",
             (*raw[name], valid[name]),
             (tokens[name],),
-            ENGINE_SECTION,
+            engine_sections(f"{preset.name}_{name}_encoder"),
             f"{name} rows -> tokens; rows that are not valid give zero tokens.",
         )
         for name in MODALITIES
@@ -140,7 +140,7 @@ def fusion(preset: WeldPreset) -> Model:
         f"{preset.name}_fusion",
         (*tokens.values(), *valid.values()),
         answer_tensors(preset),
-        ENGINE_SECTION,
+        engine_sections(f"{preset.name}_fusion"),
         "Tokens of all modalities -> defect class, anomaly score, embedding, attention.",
     )
 

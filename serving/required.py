@@ -19,6 +19,7 @@ if TYPE_CHECKING:
 # The file each engine loads from a version folder when the configuration does not name another.
 DEFAULT_FILES = {
     "onnxruntime": "model.onnx",
+    "openvino": "model.xml",
     "tensorrt": "model.plan",
     "dali": "dali.py",
     "tokenizer": "tokenizer.json",
@@ -52,6 +53,18 @@ def models_of(repository: Path, pipelines: Iterable[str], target: str = "cpu") -
                 step.model_name for step in configuration(repository, name, target).ensemble_scheduling.step
             ]
     return list(found)
+
+
+def precision_of(repository: Path, pipeline: str, target: str = "cpu") -> str:
+    """The lowest precision that the configurations of a pipeline's models ask for.
+
+    A processor without bf16 runs fp32 instead; a GPU's precision is in its plans, of which none of them says.
+    """
+    for name in models_of(repository, [pipeline], target):
+        parameters = configuration(repository, name, target).parameters
+        if "HINT_BF16" in parameters and parameters["HINT_BF16"].string_value == "YES":
+            return "bf16"
+    return "fp32"
 
 
 def missing_files(repository: Path, pipelines: Iterable[str], target: str = "cpu") -> list[str]:

@@ -50,10 +50,12 @@ def check(
     errors: LookupError for an unknown number; ValueError for a golden set that cannot be used; RuntimeError
             for a release that cannot be checked, or a server that does not answer
     """
+    from serving.required import precision_of  # here: it reads records, which these are part of
+
     record = residents.known(store.read_all(), pipeline)
     release = _checkable(record, number)
     items = goldens.read(golden, pipeline)
-    budget = budget_of(pipeline)
+    budget = budget_of(pipeline, precision_of(live.repository, pipeline, live.target))
     _refuse_other_names(live, pipeline, items)
     started = time.perf_counter()
     passed = False

@@ -50,9 +50,12 @@ class Evidence:
         """Sends golden requests; None without a golden set."""
         if self.golden is None or not (self.golden / pipeline / golden.FILE).is_file():
             return None
+        from serving.required import precision_of  # here: it reads records, which these are part of
+
         items, made = golden.read(self.golden, pipeline), origin_of(release, live.repository)
         expected = items.expected(made.weights_sha256, made.fusion)
-        return Prober(live.url, pipeline, items, budget_of(pipeline), expected)
+        budget = budget_of(pipeline, precision_of(live.repository, pipeline, live.target))
+        return Prober(live.url, pipeline, items, budget, expected)
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,8 @@ from tritonclient.utils import InferenceServerException
 import serving
 from export.budgets import budget_of
 from export.golden_questions import ALONE, QuestionItem
+from serving.control import REPOSITORY
+from serving.required import precision_of
 from tests.end_to_end import questions
 from tests.end_to_end.questions import PAIR, Answer, Ask
 from training.decoding import Status
@@ -61,7 +63,7 @@ def served(ask, items) -> dict[str, Answer]:
 
 
 def test_the_served_answer_is_pytorchs(served, items, weights):
-    budget = budget_of(PAIR)
+    budget = budget_of(PAIR, precision_of(REPOSITORY, PAIR))
     expected = questions.pytorchs(PAIR, items, weights)
     for item in items:
         answer = served[item.id]

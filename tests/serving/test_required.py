@@ -7,7 +7,7 @@ import pytest
 from serving import required
 from serving.releases.record import Member, Pipeline, Release, now
 from serving.releases.store import Store
-from serving.required import missing_files, models_of
+from serving.required import missing_files, models_of, precision_of
 
 ENSEMBLE = """\
 name: "{name}"
@@ -151,3 +151,13 @@ def test_of_a_pipeline_with_releases_the_active_versions_count_not_the_newest(re
         "weld_small_fusion/1/model.onnx is missing, and release 4 of pipeline is live with it; put it back, "
         "or move releases.json away to serve the newest version folders"
     ]
+
+
+def test_a_pipeline_is_as_precise_as_the_least_precise_of_its_models(tmp_path):
+    step = 'step [ {{ model_name: "{}" }} ]'
+    steps = f"ensemble_scheduling {{ {step.format('one')} {step.format('two')} }}"
+    write(tmp_path, "both", f'name: "both" platform: "ensemble" {steps}')
+    write(tmp_path, "one", 'name: "one"\nbackend: "onnxruntime"')
+    hint = 'parameters { key: "HINT_BF16" value { string_value: "YES" } }'
+    write(tmp_path, "two", f'name: "two"\nbackend: "openvino"\n{hint}')
+    assert [precision_of(tmp_path, name) for name in ("both", "one", "two")] == ["bf16", "fp32", "bf16"]
