@@ -91,7 +91,7 @@ def _open_vino(path: Path, precision: str, threads: int) -> Run:
     names = [output.any_name for output in model.outputs]
 
     def run(inputs: Mapping[str, np.ndarray]) -> Arrays:
-        found = request.infer(dict(inputs))
+        found = request.infer(dict(inputs), share_inputs=True)
         return {name: found[index] for index, name in enumerate(names)}
 
     return run

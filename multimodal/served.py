@@ -4,12 +4,17 @@ from __future__ import annotations
 
 from torch import Tensor, nn
 
+from multimodal.front_ends import PixelFrontEnd
+from multimodal.levels import LevelFrontEnd, reading_levels
 from multimodal.weld import FusedAnswer, QuadModalWeldModel, keep_valid
 from multimodal.weld_classes import MODALITIES
 
 
 class ServedEncoder(nn.Module):
-    """Front end and encoder of one modality; rows that are not valid give zero tokens."""
+    """Front end and encoder of one modality; rows that are not valid give zero tokens.
+
+    Those of photos and videos read levels, with the same answers: see `multimodal.levels`.
+    """
 
     def __init__(self, model: QuadModalWeldModel, modality: str) -> None:
         super().__init__()
@@ -17,6 +22,8 @@ class ServedEncoder(nn.Module):
             raise ValueError(f"modality: expected one of {', '.join(MODALITIES)}, got '{modality}'")
         self.front_end = model.front_ends[modality]
         self.encoder = model.encoders[modality]
+        if isinstance(self.front_end, PixelFrontEnd):
+            self.front_end, self.encoder = LevelFrontEnd(), reading_levels(self.encoder)
 
     def forward(self, raw: Tensor, second: Tensor, third: Tensor | None = None) -> Tensor:
         """Tokens (batch, tokens, width).
