@@ -14,7 +14,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from multimodal.encoders.backbone import IMAGENET_MEAN, IMAGENET_STD, BackboneEncoder
+from multimodal.encoders.backbone import IMAGENET_MEAN, IMAGENET_STD
 
 BRIGHTEST = 255.0
 Convolution = nn.Conv2d | nn.Conv3d
@@ -29,7 +29,7 @@ class LevelFrontEnd(nn.Module):
         return pixels.to(torch.float32).movedim(-1, -3)
 
 
-def reading_levels(encoder: BackboneEncoder) -> BackboneEncoder:
+def reading_levels(encoder: nn.Module) -> nn.Module:
     """A copy of an image or video encoder that takes levels in place of colours in [0, 1].
 
     All weights but those of the first convolution are shared with `encoder`.
