@@ -14,7 +14,7 @@ import copy
 import torch
 from torch import Tensor, nn
 
-from multimodal.encoders.backbone import IMAGENET_MEAN, IMAGENET_STD
+from multimodal.front_ends import IMAGENET_MEAN, IMAGENET_STD
 
 BRIGHTEST = 255.0
 Convolution = nn.Conv2d | nn.Conv3d

@@ -7,11 +7,9 @@ from pathlib import Path
 from typing import Any, TypeVar
 
 import torch
-from torch import Tensor, nn
+from torch import nn
 from transformers import PreTrainedModel
 
-IMAGENET_MEAN = (0.485, 0.456, 0.406)
-IMAGENET_STD = (0.229, 0.224, 0.225)
 # Explicit attention: its exported graph has a quarter fewer nodes than the decomposition of the fused kernel.
 EAGER: dict[str, Any] = {"attn_implementation": "eager"}
 Backbone = TypeVar("Backbone", bound=PreTrainedModel)
@@ -49,22 +47,6 @@ class BackboneEncoder(nn.Module):
     def gradient_scope(self) -> torch.no_grad | nullcontext[None]:
         """The context in which the backbone runs."""
         return torch.no_grad() if self.frozen else nullcontext()
-
-
-class ImageNetNormalise(nn.Module):
-    """RGB values in [0, 1] to ImageNet mean and deviation."""
-
-    mean: Tensor
-    std: Tensor
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.register_buffer("mean", torch.tensor(IMAGENET_MEAN).view(3, 1, 1), persistent=False)
-        self.register_buffer("std", torch.tensor(IMAGENET_STD).view(3, 1, 1), persistent=False)
-
-    def forward(self, pictures: Tensor) -> Tensor:
-        """(..., 3, height, width) -> same shape."""
-        return (pictures - self.mean) / self.std
 
 
 def load_backbone(model_class: type[Backbone], source: str | Path) -> Backbone:

@@ -8,7 +8,8 @@ import torch
 from torch import Tensor
 from transformers import Dinov2Config, Dinov2Model
 
-from multimodal.encoders.backbone import EAGER, BackboneEncoder, ImageNetNormalise, load_backbone
+from multimodal.encoders.backbone import EAGER, BackboneEncoder, load_backbone
+from multimodal.front_ends import ImageNetNormalise
 from multimodal.presets import Image
 
 AGGREGATIONS = ("tokens_per_angle", "mean", "max", "concat")

@@ -8,9 +8,10 @@ from typing import cast
 from torch import Tensor
 from transformers import VJEPA2Config, VJEPA2Model
 
-from multimodal.encoders.backbone import EAGER, BackboneEncoder, ImageNetNormalise, load_backbone
+from multimodal.encoders.backbone import EAGER, BackboneEncoder, load_backbone
 from multimodal.encoders.pooling import pool_tokens
 from multimodal.encoders.rope import use_rotary_tables
+from multimodal.front_ends import ImageNetNormalise
 from multimodal.presets import Video
 
 

@@ -11,12 +11,12 @@ import torch
 from torch import Tensor, nn
 from torch.nn import functional
 
-from multimodal.encoders.backbone import ImageNetNormalise
 from multimodal.encoders.efficientnet import EfficientNetBackbone
 from multimodal.encoders.efficientnet_lite import EfficientNetLiteBackbone, LiteNormalise
 from multimodal.encoders.feature_extractor import StageBackbone
 from multimodal.encoders.resnet import ResNetBackbone
 from multimodal.encoders.vit import ViTBackbone
+from multimodal.front_ends import ImageNetNormalise
 from multimodal.pretrained import efficientnet_lite0_file
 
 

@@ -5,8 +5,7 @@ import torch
 from torch import nn
 
 from multimodal.build import build
-from multimodal.encoders.backbone import ImageNetNormalise
-from multimodal.front_ends import PixelFrontEnd
+from multimodal.front_ends import ImageNetNormalise, PixelFrontEnd
 from multimodal.levels import LevelFrontEnd, PatchProduct, fold_normalisation, reading_levels
 from multimodal.presets import PRESETS
 
