@@ -14,7 +14,7 @@ import gc
 import multiprocessing
 import os
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
@@ -26,6 +26,8 @@ from crossfuse import PIPELINES, canary_of, population
 from crossfuse._payloads import infer_request
 from numpy.typing import NDArray
 
+from benchmarks.arrivals import Schedule as Schedule
+from benchmarks.arrivals import poisson as poisson
 from benchmarks.recording import Recording, read_answer
 
 METHOD = "/inference.GRPCInferenceService/ModelInfer"
@@ -38,41 +40,11 @@ CONNECT_S = 10.0  # for a server that runs to be reached
 
 
 @dataclass(frozen=True)
-class Schedule:
-    """Which request is due when.
+class Limit:
+    """When a run has failed for certain: more than `misses` requests had an error or took longer."""
 
-    due_s: (requests,) seconds after the beginning, ascending
-    item:  (requests,) index of the message that leaves then
-    """
-
-    due_s: NDArray[np.float64]
-    item: NDArray[np.int64]
-
-    def __len__(self) -> int:
-        return len(self.due_s)
-
-    @property
-    def duration_s(self) -> float:
-        """When the last request is due."""
-        return float(self.due_s[-1]) if len(self) else 0.0
-
-
-def poisson(rate_hz: float, duration_s: float, items: int, seed: int) -> Schedule:
-    """Requests at random, independent moments, each with one of `items` messages, all equally probable.
-
-    raises: ValueError for a rate, a duration or a number of messages that is not above zero
-    """
-    if min(rate_hz, duration_s, items) <= 0:
-        raise ValueError(
-            f"schedule: expected a rate, a duration and messages above zero, got {rate_hz} Hz, "
-            f"{duration_s} s and {items}; the machine's limit is found by raising the rate"
-        )
-    draw = np.random.default_rng(seed)
-    expected = rate_hz * duration_s
-    gaps_s = draw.exponential(1.0 / rate_hz, int(expected + 10.0 * expected**0.5 + 20.0))
-    due_s = np.cumsum(gaps_s)
-    due_s = due_s[due_s < duration_s]
-    return Schedule(due_s, draw.integers(items, size=len(due_s)))
+    latency_s: float
+    misses: int
 
 
 @dataclass(frozen=True)
@@ -82,6 +54,7 @@ class Load:
     messages:  population -> serialized request of each item
     is_canary: (requests,) bool, of the schedule's requests
     outputs:   tensors whose values are kept of every answer, joined in this order
+    limit:     where sending ends early; what has not left by then is not in the recording
     """
 
     url: str
@@ -89,6 +62,7 @@ class Load:
     messages: Mapping[str, Sequence[bytes]]
     is_canary: NDArray[np.bool_]
     outputs: tuple[str, ...]
+    limit: Limit | None = None
 
 
 def load(
@@ -121,6 +95,7 @@ class Traffic:
         began = traffic.begin()          # time.monotonic() of second 0 of the schedule
         ...
         recording = traffic.finish()
+        traffic.processor_s              # what the generator itself took of the machine
 
     raises: RuntimeError, on entering, when no server is reached within `connect_s`
     """
@@ -132,6 +107,7 @@ class Traffic:
         self._ours, theirs = spawn.Pipe()
         self._process = spawn.Process(target=_generate, args=(load, connect_s, theirs), daemon=True)
         self._theirs = theirs
+        self.processor_s = float("nan")
 
     def __enter__(self) -> Traffic:
         self._process.start()
@@ -156,7 +132,9 @@ class Traffic:
 
     def finish(self) -> Recording:
         """Wait for the last answer. raises: RuntimeError when the generator died."""
-        recording: Recording = self._receive("its recording", self._load.schedule.duration_s + 2 * PATIENCE_S)
+        wait_s = self._load.schedule.duration_s + 2 * PATIENCE_S
+        recording: Recording
+        recording, self.processor_s = self._receive("its recording", wait_s)
         self._process.join()
         return recording
 
@@ -226,7 +204,7 @@ def _generate(load: Load, connect_s: float, parent: Connection) -> None:
         return
 
 
-async def _drive(load: Load, connect_s: float, parent: Connection) -> Recording | str:
+async def _drive(load: Load, connect_s: float, parent: Connection) -> tuple[Recording, float] | str:
     async with grpc.aio.insecure_channel(load.url, options=OPTIONS) as channel:
         try:
             await asyncio.wait_for(channel.channel_ready(), connect_s)
@@ -237,21 +215,37 @@ async def _drive(load: Load, connect_s: float, parent: Connection) -> Recording 
         began = parent.recv()
         gc.collect()
         gc.disable()  # a collection would be a pause in the middle of the measurement
+        before_s = time.process_time()
         sent = await _send_all(load, call, began)
-    return _recording(load, sent, began)
+        processor_s = time.process_time() - before_s
+    return _recording(load, sent, began), processor_s
 
 
 async def _send_all(load: Load, call: Any, began: float) -> list[_Sent]:
-    sent = [_Sent() for _ in range(len(load.schedule))]
+    sent: list[_Sent] = []
     due_s, items = load.schedule.due_s.tolist(), load.schedule.item.tolist()
     tasks = []
-    for number, one in enumerate(sent):
+    missed: list[_Sent] = []
+    for number, due in enumerate(due_s):
         messages = load.messages["canary" if load.is_canary[number] else "live"]
-        await _until(began + due_s[number])
-        tasks.append(asyncio.create_task(_send(call, messages[items[number]], one)))
+        await _until(began + due)
+        if load.limit and len(missed) > load.limit.misses:
+            break
+        sent.append(_Sent())
+        tasks.append(asyncio.create_task(_send(call, messages[items[number]], sent[-1])))
+        if load.limit:
+            tasks[-1].add_done_callback(_counting(sent[-1], began + due + load.limit.latency_s, missed))
     if tasks:
         await asyncio.wait(tasks, timeout=PATIENCE_S)
     return sent
+
+
+def _counting(one: _Sent, until_s: float, missed: list[_Sent]) -> Callable[[asyncio.Task[None]], None]:
+    def note(_: asyncio.Task[None]) -> None:
+        if one.code or one.came_s > until_s:
+            missed.append(one)
+
+    return note
 
 
 async def _until(moment: float) -> None:
@@ -281,7 +275,8 @@ def _answer(one: _Sent, outputs: Sequence[str]) -> NDArray[np.float32] | None:
 
 
 def _recording(load: Load, sent: Sequence[_Sent], began: float) -> Recording:
-    due_s = load.schedule.due_s
+    count = len(sent)
+    due_s = load.schedule.due_s[:count]
     read = [_answer(one, load.outputs) for one in sent]
     width = next((len(values) for values in read if values is not None), 0)
     missing = np.full(width, np.nan, np.float32)
@@ -289,8 +284,8 @@ def _recording(load: Load, sent: Sequence[_Sent], began: float) -> Recording:
         due_s=due_s,
         lag_s=np.array([one.left_s for one in sent]) - began - due_s,
         latency_s=np.array([one.came_s for one in sent]) - began - due_s,
-        item=load.schedule.item,
-        is_canary=load.is_canary,
+        item=load.schedule.item[:count],
+        is_canary=load.is_canary[:count],
         code=np.array([one.code for one in sent], dtype=str),
         detail=np.array([one.detail for one in sent], dtype=str),
         answers=np.stack([missing if values is None else values for values in read])

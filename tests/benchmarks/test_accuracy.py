@@ -250,7 +250,7 @@ def test_the_command_asks_a_server_and_finds_that_it_says_what_pytorch_says(
 
 
 def test_every_pipeline_has_a_goal_and_a_reference():
-    from benchmarks.__main__ import ACCURACY_PIPELINES
+    from benchmarks.commands.accuracy import PIPELINES
 
-    assert set(ACCURACY_PIPELINES) == set(accuracy.GOALS) == set(accuracy.REFERENCES)
+    assert set(PIPELINES) == set(accuracy.GOALS) == set(accuracy.REFERENCES)
     assert json.dumps(accuracy.GOALS)

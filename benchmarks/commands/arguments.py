@@ -1,0 +1,103 @@
+"""What the commands share: the arguments of a served pipeline, and how one ends."""
+
+from __future__ import annotations
+
+import argparse
+import sys
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, TypeAlias
+
+from benchmarks.record import ROOT
+
+BUILD = Path("build/benchmarks")
+REPOSITORY = ROOT / "model_repository"
+PIPELINES = ("weld_inspection", "video_quality", "vision_language", "visual_question_answering")
+
+Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
+
+
+@dataclass(frozen=True)
+class Done:
+    """How a command ended: the file with its figures, a sentence per broken promise, the exit status."""
+
+    path: Path
+    faults: Sequence[str] = field(default=())
+    exit_status: int | None = None
+
+    @property
+    def status(self) -> int:
+        """1 for a broken promise, unless the command has more to tell."""
+        return int(bool(self.faults)) if self.exit_status is None else self.exit_status
+
+
+class Mistyped(ValueError):
+    """Arguments that do not go together: exit status 2."""
+
+
+def above_zero(kind: Callable[[str], Any]) -> Callable[[str], Any]:
+    """The type of an argument that is a number above zero."""
+
+    def number(text: str) -> Any:
+        try:
+            value = kind(text)
+        except ValueError:
+            value = 0
+        if value <= 0:
+            raise argparse.ArgumentTypeError(f"expected a number above 0, got {text}")
+        return value
+
+    return number
+
+
+def add_served(verb: argparse.ArgumentParser, name: str, quick: str, url: bool = True) -> None:
+    """PIPELINE, --url, --quick, --seed and --out of a measurement of a served pipeline.
+
+    quick: what its quick form is; url: whether a server that runs already can be measured
+    """
+    verb.add_argument(
+        "pipeline",
+        nargs="?",
+        choices=PIPELINES,
+        default=PIPELINES[0],
+        metavar="PIPELINE",
+        help="default: %(default)s",
+    )
+    if url:
+        verb.add_argument("--url", help="a running server (default: start one)")
+    verb.add_argument(
+        "--quick", action="store_true", help=f"{quick}: proves the logic, its figures say nothing"
+    )
+    verb.add_argument("--seed", type=int, default=7, help="of payloads and arrivals (default: %(default)s)")
+    verb.add_argument("--out", type=Path, help=f"default: {BUILD}/{name}_PIPELINE.json")
+
+
+def add_repository(verb: argparse.ArgumentParser) -> None:
+    """--repository of a measurement that reads what the server reads."""
+    verb.add_argument(
+        "--repository", type=Path, metavar="DIR", default=REPOSITORY, help="models (default: the checkout's)"
+    )
+
+
+def out_of(chosen: argparse.Namespace) -> Path:
+    """Where the result goes."""
+    return chosen.out or BUILD / f"{chosen.verb}_{chosen.pipeline}.json"
+
+
+@contextmanager
+def served(url: str | None, pipelines: list[str], repository: Path = REPOSITORY) -> Iterator[str]:
+    """Where a server with these pipelines answers: at `url`, or one of our own."""
+    if url:
+        yield url
+        return
+    import serving  # here: other verbs need none
+
+    with serving.running(pipelines, repository) as address:
+        yield address.grpc
+
+
+def say(text: str) -> None:
+    """To the terminal; the result's path alone goes to stdout."""
+    sys.stderr.write(f"{text}\n")

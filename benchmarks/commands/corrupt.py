@@ -1,0 +1,38 @@
+"""The verb `corrupt`: whether one corrupt request in a hundred harms any other."""
+
+from __future__ import annotations
+
+import argparse
+
+from benchmarks import record
+from benchmarks.commands.arguments import BUILD, Done, Verbs, add_served, out_of, say, served
+
+QUICK_SHARE = 0.2  # so that a quick run meets some at all
+
+
+def add(verbs: Verbs) -> None:
+    """The verb's arguments."""
+    verb = verbs.add_parser(
+        "corrupt",
+        help="whether one corrupt request in a hundred harms any other, and what it costs",
+        description="Goodput with and without 1 % corrupt inputs, in turn. Fails when an intact request "
+        "fails or gets another answer than alone.",
+    )
+    add_served(verb, "corrupt", "one short search of each, every fifth request corrupt")
+
+
+def run(chosen: argparse.Namespace) -> Done:
+    """Measure, write JSON; harm is judged in a quick run too."""
+    from benchmarks import corrupt, goodput
+    from benchmarks.workloads import workload
+
+    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
+    work = workload(chosen.pipeline)
+    payloads = work.payloads(chosen.seed, BUILD)
+    plan = goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
+    share = QUICK_SHARE if chosen.quick else corrupt.SHARE
+    with served(chosen.url, [chosen.pipeline]) as url:
+        result = corrupt.measure(url, work, payloads, plan, share)
+    say(corrupt.table(result))
+    faults = corrupt.faults(result)
+    return Done(record.write(out_of(chosen), facts | {"faults": faults, "result": result}), faults)

@@ -1,0 +1,153 @@
+"""One corrupt request in a hundred: is any other harmed by it, and what does it cost all of them?"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, replace
+from typing import Any
+
+import numpy as np
+
+from benchmarks import goodput
+from benchmarks.arrivals import Schedule, poisson
+from benchmarks.goodput import Plan, said, spread
+from benchmarks.verified import Verdict, subject
+from benchmarks.workloads import Workload
+
+SHARE = 0.01
+LEAST_KEPT = 0.97
+STEADY = 0.8  # of the goodput rate: what fails there fails for another reason than load
+HEADER = 64  # bytes that stay, so that the gate lets the file pass and a decoder meets the rest
+
+
+def cut_off(data: bytes, draw: np.random.Generator) -> bytes:
+    """Its first half: an upload that broke off."""
+    return data[: max(1, len(data) // 2)]
+
+
+def garbled(data: bytes, draw: np.random.Generator) -> bytes:
+    """Noise behind the header."""
+    return data[:HEADER] + draw.bytes(max(1, len(data) - HEADER))
+
+
+def foreign(data: bytes, draw: np.random.Generator) -> bytes:
+    """No file of any kind: refused at the gate."""
+    return draw.bytes(max(2, len(data) // 8))
+
+
+KINDS = (cut_off, garbled, foreign)
+
+
+def corrupted(payloads: Sequence[Mapping[str, Any]], seed: int) -> list[dict[str, Any]]:
+    """Each request with one of its payloads spoiled, every kind and every payload in turn; words stay."""
+    draw = np.random.default_rng(seed)
+    found = []
+    for number, each in enumerate(payloads):
+        files = [name for name, value in each.items() if not isinstance(value, str)]
+        name = files[number % len(files)]
+        spoil = KINDS[number // len(files) % len(KINDS)]
+        value = each[name]
+        spoiled = [spoil(value[0], draw), *value[1:]] if isinstance(value, list) else spoil(value, draw)
+        found.append({**each, name: spoiled})
+    return found
+
+
+def mixed(
+    rate_hz: float, duration_s: float, seed: int, intact: int, corrupt: int, share: float = SHARE
+) -> Schedule:
+    """Poisson arrivals of which a share is corrupt: items from `intact` on."""
+    schedule = poisson(rate_hz, duration_s, intact, seed)
+    draw = np.random.default_rng([seed, 1])
+    is_corrupt = draw.random(len(schedule)) < share
+    return Schedule(
+        schedule.due_s,
+        np.where(is_corrupt, intact + draw.integers(corrupt, size=len(schedule)), schedule.item),
+    )
+
+
+def harm(verdict: Verdict, intact: int) -> dict[str, int]:
+    """What became of the requests that nothing was wrong with, and of the others."""
+    innocent = verdict.recording.item < intact
+    return {
+        "innocent": int(innocent.sum()),
+        "innocent_failed": int((innocent & verdict.failed).sum()),
+        "innocent_wrong": int((innocent & verdict.wrong).sum()),
+        "corrupt": int((~innocent).sum()),
+        "corrupt_unlike_alone": int((~innocent & (verdict.failed | verdict.wrong)).sum()),
+    }
+
+
+def measure(
+    url: str, workload: Workload, payloads: Sequence[Mapping[str, Any]], plan: Plan, share: float = SHARE
+) -> dict[str, Any]:
+    """Goodput with and without corrupt requests in turn; then every answer at a rate that is no strain."""
+    clean = subject(url, workload, payloads)
+    dirty = subject(url, workload, [*payloads, *corrupted([*payloads] * 3, plan.seed)], refusals=True)
+    intact = len(payloads)
+    corrupt = len(dirty.messages) - intact
+
+    def arrivals(rate_hz: float, duration_s: float, seed: int) -> Schedule:
+        return mixed(rate_hz, duration_s, seed, intact, corrupt, share)
+
+    found: dict[str, list[dict[str, Any]]] = {"clean": [], "corrupt": []}
+    for repeat in range(plan.repeats):
+        once = replace(plan, repeats=1, seed=plan.seed + repeat)
+        found["clean"].append(goodput.measure(clean, once))
+        near_hz = found["clean"][-1]["goodput_hz"]["median"]
+        found["corrupt"].append(goodput.measure(dirty, once, arrivals, near_hz))
+    rates = {name: [one["goodput_hz"]["median"] for one in each] for name, each in found.items()}
+    steady_hz = STEADY * (min(rates["corrupt"]) or goodput.capacity(clean) / 2)
+    steady = [
+        dirty.replay(arrivals(steady_hz, plan.point_s, plan.seed + 77 + repeat))
+        for repeat in range(plan.repeats)
+    ]
+    harmed = _summed([harm(verdict, intact) for verdict in steady])
+    ratios = [
+        one / other if other else 0.0 for one, other in zip(rates["corrupt"], rates["clean"], strict=True)
+    ]
+    result = {
+        "plan": asdict(plan),
+        "share_corrupt": share,
+        "kinds": [kind.__name__ for kind in KINDS],
+        "goodput_hz": {name: spread(values) for name, values in rates.items()},
+        "ratio": spread(ratios),
+        "steady_hz": round(steady_hz, 3),
+        "harm": harmed,
+        "void": any(one["void"] for each in found.values() for one in each),
+        "searches": found,
+    }
+    return result | {"goals": goals(result)}
+
+
+def _summed(counts: Sequence[Mapping[str, int]]) -> dict[str, int]:
+    return {name: sum(one[name] for one in counts) for name in counts[0]}
+
+
+def goals(result: Mapping[str, Any]) -> dict[str, Any]:
+    """What is to be reached, and whether it is."""
+    harmed = result["harm"]["innocent_failed"] + result["harm"]["innocent_wrong"]
+    kept = result["ratio"]["median"]
+    return {
+        "harmed": {"most": 0, "found": harmed, "reached": harmed == 0},
+        "goodput": {"least": LEAST_KEPT, "found": kept, "reached": kept >= LEAST_KEPT},
+    }
+
+
+def faults(result: Mapping[str, Any]) -> list[str]:
+    """A sentence when a request suffered for another's fault."""
+    harmed = result["goals"]["harmed"]["found"]
+    return [f"innocent requests: expected none harmed, got {harmed}: {result['harm']}"] if harmed else []
+
+
+def table(result: Mapping[str, Any]) -> str:
+    """The result for a terminal."""
+    harmed, rates = result["harm"], result["goodput_hz"]
+    return "\n".join(
+        [
+            f"{harmed['corrupt']} corrupt among {harmed['innocent']} intact requests at "
+            f"{result['steady_hz']:g} a second: {harmed['innocent_failed']} of the intact failed, "
+            f"{harmed['innocent_wrong']} were wrong",
+            f"goodput: clean {said(rates['clean'], '/s')}, with {result['share_corrupt']:.0%} corrupt "
+            f"{said(rates['corrupt'], '/s')}: ratio {said(result['ratio'])}",
+        ]
+    )

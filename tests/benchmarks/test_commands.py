@@ -1,0 +1,59 @@
+"""The table of verbs: each declares itself under its own name, says what is wrong, ends with a status."""
+
+import argparse
+
+import pytest
+
+from benchmarks.__main__ import main, make_parser
+from benchmarks.commands import COMMANDS
+from benchmarks.commands.arguments import PIPELINES, Done, above_zero
+from benchmarks.workloads import WORKLOADS
+
+LOADS = ("goodput", "curve", "offline", "floor", "absent", "corrupt", "coldstart")
+
+
+def test_every_verb_of_the_table_is_one_of_the_command_line_and_no_other():
+    (verbs,) = (one for one in make_parser()._actions if isinstance(one, argparse._SubParsersAction))
+    assert list(verbs.choices) == list(COMMANDS)
+
+
+@pytest.mark.parametrize("verb", COMMANDS)
+def test_every_verb_explains_itself(verb, capsys):
+    with pytest.raises(SystemExit) as stop:
+        main([verb, "--help"])
+    said = capsys.readouterr().out
+    assert stop.value.code == 0 and "%%" not in said and "%(" not in said
+
+
+@pytest.mark.parametrize("verb", LOADS)
+def test_every_load_takes_a_pipeline_a_seed_a_quick_form_and_a_place(verb):
+    chosen = make_parser().parse_args([verb, "vision_language", "--quick", "--seed", "3", "--out", "x.json"])
+    assert (chosen.pipeline, chosen.seed, chosen.quick, str(chosen.out)) == (
+        "vision_language",
+        3,
+        True,
+        "x.json",
+    )
+    assert make_parser().parse_args([verb]).pipeline == "weld_inspection"
+
+
+def test_every_pipeline_of_the_command_line_has_a_workload():
+    assert tuple(WORKLOADS) == PIPELINES
+
+
+def test_the_status_is_that_of_the_faults_unless_a_command_says_more(tmp_path):
+    assert Done(tmp_path).status == 0 and Done(tmp_path, ["broken"]).status == 1
+    assert Done(tmp_path, exit_status=2).status == 2
+
+
+@pytest.mark.parametrize("text", ["0", "-1", "many"])
+def test_a_number_above_zero_is_one(text):
+    assert above_zero(float)("0.5") == 0.5
+    with pytest.raises(argparse.ArgumentTypeError, match=f"expected a number above 0, got {text}"):
+        above_zero(int)(text)
+
+
+def test_where_no_server_is_a_load_says_so(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    assert main(["goodput", "vision_language", "--quick", "--url", "127.0.0.1:1"]) == 1
+    assert "benchmarks goodput: server: expected an answer, got UNAVAILABLE" in capsys.readouterr().err

@@ -1,0 +1,50 @@
+"""Everything at once: mean batches by arithmetic, and a run of the verb."""
+
+import json
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks import offline
+from benchmarks.__main__ import main
+from benchmarks.offline import burst, mean_batches, throughput
+from tests.benchmarks.test_goodput import verdict
+
+
+def test_a_mean_batch_is_rows_by_executions_between_two_readings():
+    before = {"gate": (10, 10), "encoder": (10, 5), "idle": (3, 3)}
+    after = {"gate": (34, 34), "encoder": (34, 9), "idle": (3, 3), "new": (8, 1)}
+    assert mean_batches(before, after) == {"gate": 1.0, "encoder": 6.0, "new": 8.0}
+
+
+def test_throughput_runs_until_the_last_answer():
+    assert throughput(verdict(10, late=1)) == pytest.approx(10 / 0.2)
+
+
+def test_a_failed_request_is_no_throughput():
+    subject = SimpleNamespace(messages=[b""], replay=lambda schedule: verdict(len(schedule), failed=2))
+    with pytest.raises(
+        RuntimeError, match=r"expected 8 right answers, got \{'INTERNAL': 2\} and 0 wrong ones"
+    ):
+        burst(subject, 8)
+
+
+def test_late_answers_count_offline():
+    subject = SimpleNamespace(messages=[b""], replay=lambda schedule: verdict(len(schedule), late=5))
+    assert len(burst(subject, 8).recording) == 8
+
+
+@pytest.mark.server
+@pytest.mark.slow
+def test_the_verb_fills_batches_of_a_real_server(weld_server, bench, capsys):
+    assert main(["offline", "--quick", "--url", weld_server.grpc, "--out", "offline.json"]) == 0
+    assert "24 requests at once" in capsys.readouterr().err
+    found = json.loads((bench / "offline.json").read_text())["result"]
+    assert found["throughput_hz"]["median"] > 0 and found["generator_processor_ms_per_request"]["median"] > 0
+    assert set(found["mean_batch"]) >= {"weld_gate", "weld_small_preprocess", "weld_small_fusion"}
+    assert "weld_inspection" not in found["mean_batch"]
+    assert (
+        1.0 <= found["mean_batch"]["weld_small_fusion"] <= 8.0
+        and found["mean_batch"]["weld_small_preprocess"] > 1
+    )
+    assert offline.table(found)
