@@ -17,6 +17,7 @@ from benchmarks.workloads import Workload
 SHARE = 0.01
 LEAST_KEPT = 0.97
 STEADY = 0.8  # of the goodput rate: what fails there fails for another reason than load
+LEAST_CORRUPT = 5  # that the run in which harm is counted should meet
 HEADER = 64  # bytes that stay, so that the gate lets the file pass and a decoder meets the rest
 
 
@@ -97,9 +98,9 @@ def measure(
         found["corrupt"].append(goodput.measure(dirty, once, arrivals, near_hz))
     rates = {name: [one["goodput_hz"]["median"] for one in each] for name, each in found.items()}
     steady_hz = STEADY * (min(rates["corrupt"]) or goodput.capacity(clean) / 2)
+    steady_s = max(plan.point_s, LEAST_CORRUPT / (share * steady_hz))
     steady = [
-        dirty.replay(arrivals(steady_hz, plan.point_s, plan.seed + 77 + repeat))
-        for repeat in range(plan.repeats)
+        dirty.replay(arrivals(steady_hz, steady_s, plan.seed + 77 + repeat)) for repeat in range(plan.repeats)
     ]
     harmed = _summed([harm(verdict, intact) for verdict in steady])
     ratios = [

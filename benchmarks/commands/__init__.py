@@ -22,6 +22,7 @@ from benchmarks.commands import (
     offline,
     stages,
     swap,
+    tune,
 )
 from benchmarks.commands.arguments import Done, Mistyped, Verbs, say
 
@@ -48,6 +49,7 @@ COMMANDS: dict[str, Command] = {
     "absent": absent,
     "corrupt": corrupt,
     "coldstart": coldstart,
+    "tune": tune,
     "swap": swap,
     "ladder": ladder,
     "accuracy": accuracy,

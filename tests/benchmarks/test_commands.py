@@ -9,7 +9,7 @@ from benchmarks.commands import COMMANDS
 from benchmarks.commands.arguments import PIPELINES, Done, above_zero
 from benchmarks.workloads import WORKLOADS
 
-LOADS = ("goodput", "curve", "offline", "floor", "absent", "corrupt", "coldstart")
+LOADS = ("goodput", "curve", "offline", "floor", "absent", "corrupt", "coldstart", "tune")
 
 
 def test_every_verb_of_the_table_is_one_of_the_command_line_and_no_other():

@@ -68,4 +68,5 @@ def test_the_verb_harms_nobody_on_a_real_server(weld_server, bench, capsys):
     found = json.loads((bench / "corrupt.json").read_text())["result"]
     assert found["kinds"] == [kind.__name__ for kind in KINDS]
     assert found["harm"]["innocent_failed"] == found["harm"]["innocent_wrong"] == 0
+    assert found["harm"]["innocent"] > 0
     assert set(found["goodput_hz"]) == {"clean", "corrupt"}
