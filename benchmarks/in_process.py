@@ -14,7 +14,8 @@ from typing import Any
 import numpy as np
 from google.protobuf.json_format import MessageToDict
 
-from export.cpu_engines import runtime
+from export import contract
+from export.cpu_engines import configured, runtime
 from serving.required import configuration, default_file, served_versions
 
 Arrays = dict[str, np.ndarray]
@@ -114,9 +115,9 @@ def _per_payload(read: Callable[[list[Arrays], np.ndarray], Sequence[Mapping[str
 
 
 def _engine(config: Any, file: Path, threads: int) -> Step:
-    """ONNX Runtime or OpenVINO, in the precision that the configuration asks for."""
-    hint = config.parameters["HINT_BF16"].string_value if "HINT_BF16" in config.parameters else "NO"
-    run = runtime(file, config.backend, "bf16" if hint == "YES" else "fp32", threads)
+    """ONNX Runtime or OpenVINO, in the precision that this processor serves it in."""
+    engine, precision = configured(contract.load(file.parents[2], config.name))
+    run = runtime(file, engine, precision, threads)
 
     def step(rows: Rows) -> Rows:
         found = run({name: np.concatenate([row[name] for row in rows]) for name in rows[0]})
