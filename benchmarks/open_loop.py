@@ -14,11 +14,12 @@ import gc
 import multiprocessing
 import os
 import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import AsyncIterator, Awaitable, Callable, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from multiprocessing.connection import Connection
 from types import TracebackType
-from typing import Any
+from typing import Any, Protocol
 
 import grpc
 import numpy as np
@@ -47,6 +48,50 @@ class Limit:
     misses: int
 
 
+Call = Callable[[bytes], Awaitable[bytes]]
+
+
+class Refused(Exception):
+    """A server that is not asked over gRPC refused; code: the name of the gRPC status that means the same."""
+
+    def __init__(self, code: str, detail: str) -> None:
+        super().__init__(f"{code}: {detail}")
+        self.code, self.detail = code, detail
+
+
+class Transport(Protocol):
+    """How messages leave and what their answers say; it travels into the generator process."""
+
+    def calls(self, url: str, connect_s: float) -> AbstractAsyncContextManager[Call]:
+        """A function from message to reply, connected.
+
+        It raises `Refused` or a gRPC error; entering raises TimeoutError when no server is reached.
+        """
+        ...
+
+    def read(self, reply: bytes, outputs: Sequence[str]) -> NDArray[np.float32]:
+        """Some tensors of a reply, flattened and joined; ValueError when it lacks one of them."""
+        ...
+
+
+class GrpcTransport:
+    """Triton's: one channel, serialized messages both ways."""
+
+    @contextlib.asynccontextmanager
+    async def calls(self, url: str, connect_s: float) -> AsyncIterator[Call]:
+        """See `Transport`."""
+        async with grpc.aio.insecure_channel(url, options=OPTIONS) as channel:
+            await asyncio.wait_for(channel.channel_ready(), connect_s)
+            yield channel.unary_unary(METHOD)
+
+    def read(self, reply: bytes, outputs: Sequence[str]) -> NDArray[np.float32]:
+        """See `Transport`."""
+        return read_answer(reply, outputs)
+
+
+GRPC = GrpcTransport()
+
+
 @dataclass(frozen=True)
 class Load:
     """All that the generator needs to know.
@@ -55,6 +100,7 @@ class Load:
     is_canary: (requests,) bool, of the schedule's requests
     outputs:   tensors whose values are kept of every answer, joined in this order
     limit:     where sending ends early; what has not left by then is not in the recording
+    transport: how messages travel
     """
 
     url: str
@@ -63,6 +109,7 @@ class Load:
     is_canary: NDArray[np.bool_]
     outputs: tuple[str, ...]
     limit: Limit | None = None
+    transport: Transport = GRPC
 
 
 def load(
@@ -205,23 +252,21 @@ def _generate(load: Load, connect_s: float, parent: Connection) -> None:
 
 
 async def _drive(load: Load, connect_s: float, parent: Connection) -> tuple[Recording, float] | str:
-    async with grpc.aio.insecure_channel(load.url, options=OPTIONS) as channel:
-        try:
-            await asyncio.wait_for(channel.channel_ready(), connect_s)
-        except TimeoutError:
-            return "no connection"
-        call = channel.unary_unary(METHOD)
-        parent.send(True)
-        began = parent.recv()
-        gc.collect()
-        gc.disable()  # a collection would be a pause in the middle of the measurement
-        before_s = time.process_time()
-        sent = await _send_all(load, call, began)
-        processor_s = time.process_time() - before_s
+    try:
+        async with load.transport.calls(load.url, connect_s) as call:
+            parent.send(True)
+            began = parent.recv()
+            gc.collect()
+            gc.disable()  # a collection would be a pause in the middle of the measurement
+            before_s = time.process_time()
+            sent = await _send_all(load, call, began)
+            processor_s = time.process_time() - before_s
+    except TimeoutError:
+        return "no connection"
     return _recording(load, sent, began), processor_s
 
 
-async def _send_all(load: Load, call: Any, began: float) -> list[_Sent]:
+async def _send_all(load: Load, call: Call, began: float) -> list[_Sent]:
     sent: list[_Sent] = []
     due_s, items = load.schedule.due_s.tolist(), load.schedule.item.tolist()
     tasks = []
@@ -253,22 +298,24 @@ async def _until(moment: float) -> None:
         await asyncio.sleep(left_s - SPIN_S if left_s > SPIN_S else 0)
 
 
-async def _send(call: Any, message: bytes, one: _Sent) -> None:
+async def _send(call: Call, message: bytes, one: _Sent) -> None:
     one.left_s = time.monotonic()
     try:
         one.reply = await call(message)
         one.code = ""
     except grpc.aio.AioRpcError as error:
         one.code, one.detail = error.code().name, error.details() or ""
+    except Refused as error:
+        one.code, one.detail = error.code, error.detail
     one.came_s = time.monotonic()
 
 
-def _answer(one: _Sent, outputs: Sequence[str]) -> NDArray[np.float32] | None:
+def _answer(one: _Sent, load: Load) -> NDArray[np.float32] | None:
     """What an answer says; one that lacks an output becomes an error of its request."""
     if one.code:
         return None
     try:
-        return read_answer(one.reply, outputs)
+        return load.transport.read(one.reply, load.outputs)
     except ValueError as error:
         one.code, one.detail = "INCOMPLETE", str(error)
         return None
@@ -277,7 +324,7 @@ def _answer(one: _Sent, outputs: Sequence[str]) -> NDArray[np.float32] | None:
 def _recording(load: Load, sent: Sequence[_Sent], began: float) -> Recording:
     count = len(sent)
     due_s = load.schedule.due_s[:count]
-    read = [_answer(one, load.outputs) for one in sent]
+    read = [_answer(one, load) for one in sent]
     width = next((len(values) for values in read if values is not None), 0)
     missing = np.full(width, np.nan, np.float32)
     return Recording(

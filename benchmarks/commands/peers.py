@@ -1,0 +1,62 @@
+"""The verb `peers`: other servers doing the same job, each in its own environment, beside ours."""
+
+from __future__ import annotations
+
+import argparse
+from pathlib import Path
+
+from benchmarks import record
+from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_repository, say
+
+NAMES = ("fast_api", "lit_serve", "bento_ml", "ray_serve", "ml_server")
+VARIANTS = ("torch", "same-engines")
+
+
+def add(verbs: Verbs) -> None:
+    """The verb's arguments."""
+    verb = verbs.add_parser(
+        "peers",
+        help="goodput of FastAPI, LitServe, BentoML, Ray Serve and MLServer doing the same job, beside ours",
+        description="Make an environment for each peer, start it, check its answers against PyTorch's, and "
+        "search its goodput with the same open-loop generator; in every round all sides and our own server.",
+    )
+    verb.add_argument("--only", choices=NAMES, action="append", metavar="NAME", help=", ".join(NAMES))
+    verb.add_argument("--variant", choices=VARIANTS, action="append", help="default: both")
+    verb.add_argument("--rounds", type=above_zero(int), help="default: 5; 1 with --quick")
+    verb.add_argument(
+        "--point-s", type=above_zero(float), help="of arrivals at each rate (default: 60; 1.5 with --quick)"
+    )
+    verb.add_argument(
+        "--quick",
+        action="store_true",
+        help="one short search of each: proves the logic, its figures say nothing",
+    )
+    verb.add_argument("--seed", type=int, default=7, help="of payloads and arrivals (default: %(default)s)")
+    verb.add_argument("--out", type=Path, default=BUILD / "peers.json", help="default: %(default)s")
+    add_repository(verb)
+
+
+def run(chosen: argparse.Namespace) -> Done:
+    """Measure all sides, write JSON; a quick run is not judged."""
+    from benchmarks.peers import PEERS, measuring
+    from benchmarks.peers.checking import reference, served_engines
+    from benchmarks.peers.settings import SAME_ENGINES
+    from benchmarks.peers.sides import Question, Side
+    from benchmarks.workloads import workload
+
+    facts = record.circumstances(chosen.seed) | {"pipeline": "weld_inspection", "quick": chosen.quick}
+    work = workload("weld_inspection")
+    payloads = work.payloads(chosen.seed, BUILD)
+    engines = served_engines(chosen.repository)
+    sides = [
+        Side(PEERS[name], variant, engines if variant == SAME_ENGINES else {})
+        for name in dict.fromkeys(chosen.only or NAMES)
+        for variant in dict.fromkeys(chosen.variant or VARIANTS)
+    ]
+    question = Question(work, payloads, reference(payloads, work.outputs))
+    plan = measuring.plan(chosen.quick, chosen.seed, chosen.rounds, chosen.point_s)
+    folder = (BUILD / "peers").resolve()
+    result = measuring.measure(sides, question, plan, chosen.repository, folder)
+    say(measuring.table(result))
+    faults = [] if chosen.quick else measuring.faults(result)
+    return Done(record.write(chosen.out, facts | {"faults": faults, "result": result}), faults)

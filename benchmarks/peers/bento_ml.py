@@ -1,0 +1,65 @@
+"""BentoML: a service for forms before one that batches; `bentoml serve benchmarks.peers.bento_ml:Welds`.
+
+Its batching is adaptive: the model's service learns how long batches take and turns requests away that could
+not be answered within `max_latency_ms`. An endpoint that batches takes one list, so the documented way to
+several inputs is a service in front; between the two everything travels pickled.
+"""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import bentoml
+from bentoml.validators import ContentType
+from pydantic import BaseModel
+
+from benchmarks.peers import settings
+from benchmarks.peers.job import Job
+from benchmarks.peers.wire import RAW
+
+TOLD = settings.from_environment()
+QUIET = {"access": {"enabled": False}}  # a line per request, which no other peer writes
+
+
+class Files(BaseModel):
+    """The files of one weld; see `wire.Files`."""
+
+    video: list[bytes]
+    image: list[bytes]
+    audio: list[bytes]
+    sensor: list[bytes]
+
+
+@bentoml.service(workers=TOLD.workers, traffic={"timeout": 60}, logging=QUIET)
+class Model:
+    """Decodes and computes batches."""
+
+    def __init__(self) -> None:
+        self.job = Job(TOLD)
+
+    @bentoml.api(batchable=True, max_batch_size=TOLD.max_batch, max_latency_ms=round(TOLD.slo_ms))
+    def answer(self, welds: list[Files]) -> list[bytes]:
+        """Packed answers, one per weld."""
+        return self.job.answer([{name: getattr(weld, name) for name in Files.model_fields} for weld in welds])
+
+
+@bentoml.service(workers=1, traffic={"timeout": 60}, logging=QUIET)
+class Welds:
+    """Takes forms."""
+
+    model = bentoml.depends(Model)
+
+    @bentoml.api
+    async def predict(
+        self,
+        video: list[Path] = [],  # noqa: B006  BentoML's way of saying optional; never changed
+        image: list[Path] = [],  # noqa: B006
+        audio: list[Path] = [],  # noqa: B006
+        sensor: list[Path] = [],  # noqa: B006
+    ) -> Annotated[bytes, ContentType(RAW)]:
+        """The answer for one weld."""
+        paths = {"video": video, "image": image, "audio": audio, "sensor": sensor}
+        read = {name: [path.read_bytes() for path in given] for name, given in paths.items()}
+        answers = await self.model.to_async.answer([Files(**read)])
+        return answers[0]
