@@ -46,6 +46,19 @@ class WeldInspection:
         return Response(await self.predict(files), media_type=RAW)
 
 
+def stay_on_this_machine() -> None:
+    """Have replicas of this process listen to this machine alone: Ray 2.60 opens their port on every interface.
+
+    It is written into its source where no option reaches; what is served stays the same.
+    """
+    from ray.serve._private import replica
+
+    add_port = replica.add_port_to_grpc_server
+    replica.add_port_to_grpc_server = lambda server, address: add_port(
+        server, address.replace("[::]", "127.0.0.1")
+    )
+
+
 def main() -> None:
     """Serve until stopped; its own processes listen on the loopback interface only (see PEERS)."""
     told = settings.from_environment()
@@ -57,6 +70,7 @@ def main() -> None:
             num_cpus=max(told.workers, len(os.sched_getaffinity(0))),
             object_store_memory=OBJECTS_BYTES,
             include_dashboard=False,
+            runtime_env={"worker_process_setup_hook": stay_on_this_machine},
             _temp_dir=folder,
         )
         try:
