@@ -94,7 +94,7 @@ PEERS: dict[str, Peer] = {
             "bentoml",
             "form",
             _bentoml,
-            "adaptive: max_batch_size, max_latency_ms = the SLO",
+            "adaptive: max_batch_size, max_latency_ms",
             {"BENTOML_DO_NOT_TRACK": "true"},
         ),
         Peer(

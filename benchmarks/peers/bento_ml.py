@@ -19,6 +19,7 @@ from benchmarks.peers.job import Job
 from benchmarks.peers.wire import RAW
 
 TOLD = settings.from_environment()
+MAX_LATENCY_MS = 60_000  # its default; with the SLO of 500 it turned 34 of 48 requests at once away
 QUIET = {"access": {"enabled": False}}  # a line per request, which no other peer writes
 
 
@@ -38,7 +39,7 @@ class Model:
     def __init__(self) -> None:
         self.job = Job(TOLD)
 
-    @bentoml.api(batchable=True, max_batch_size=TOLD.max_batch, max_latency_ms=round(TOLD.slo_ms))
+    @bentoml.api(batchable=True, max_batch_size=TOLD.max_batch, max_latency_ms=MAX_LATENCY_MS)
     def answer(self, welds: list[Files]) -> list[bytes]:
         """Packed answers, one per weld."""
         return self.job.answer([{name: getattr(weld, name) for name in Files.model_fields} for weld in welds])

@@ -47,7 +47,7 @@ class WeldInspection:
 
 
 def stay_on_this_machine() -> None:
-    """Have replicas of this process listen to this machine alone: Ray 2.60 opens their port on every interface.
+    """Have replicas of this process listen to this machine alone; Ray 2.60 opens their port everywhere.
 
     It is written into its source where no option reaches; what is served stays the same.
     """

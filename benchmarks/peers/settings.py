@@ -31,7 +31,6 @@ class Settings:
     workers:   processes that compute; threads: of each, so that all together have every core once
     max_batch: rows that may be computed together, as in our configurations
     wait_ms:   how long a peer that waits for a batch to fill may wait
-    slo_ms:    told to peers that turn away what they could not answer in time
     engines:   video, image, audio, sensor, fusion -> file; none for torch
     """
 
@@ -41,7 +40,6 @@ class Settings:
     threads: int = 2
     max_batch: int = 8
     wait_ms: float = 5.0
-    slo_ms: float = 500.0
     engines: Mapping[str, EngineFile] = field(default_factory=dict)
 
     def __post_init__(self) -> None:

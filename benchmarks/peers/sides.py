@@ -87,7 +87,6 @@ class Side:
             adjacent_ports(PORTS),
             self.variant,
             *layout,
-            slo_ms=question.workload.slo_ms,
             engines=self.engines,
         )
         protocol, outputs = self.peer.protocol, question.workload.outputs

@@ -112,7 +112,7 @@ def test_another_answer_than_pytorchs_is_another_job():
 
 def test_settings_travel_through_the_environment(monkeypatch):
     engines = {"video": EngineFile("a.onnx", "openvino", "bf16")}
-    told = Settings(8123, SAME_ENGINES, 2, 1, slo_ms=250.0, engines=engines)
+    told = Settings(8123, SAME_ENGINES, 2, 1, engines=engines)
     monkeypatch.setenv(settings.VARIABLE, told.to_json())
     assert settings.from_environment() == told
     monkeypatch.delenv(settings.VARIABLE)
