@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from benchmarks.report.page import circumstances
 from benchmarks.report.peers import COLUMNS, OURS, cells, compared
-from benchmarks.report.results import NOT_MEASURED, Results
+from benchmarks.report.results import Results
 from benchmarks.report.targets import verdicts
 
 BEGIN, END = "<!-- benchmarks -->", "<!-- /benchmarks -->"
@@ -33,9 +35,9 @@ def _said(results: Results) -> str:
     )
 
 
-def _row(texts: object) -> str:
-    cells = [str(text).replace("|", "\\|") for text in texts]  # type: ignore[attr-defined]
-    return f"| {' | '.join('' if text == NOT_MEASURED else text for text in cells)} |"
+def _row(texts: Sequence[str]) -> str:
+    cells = [text.replace("|", "\\|") for text in texts]
+    return f"| {' | '.join(cells)} |"
 
 
 def placed(readme: str, text: str) -> str:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from benchmarks.report.html import table
 from benchmarks.report.peers import compared
-from benchmarks.report.results import NOT_MEASURED, Result, Results, digits, middle, said, spread
+from benchmarks.report.results import NOT_MEASURED, Result, Results, digits, middle, spread
 from benchmarks.report.sections import SECTIONS
 from benchmarks.report.targets import verdicts
 
@@ -58,7 +58,7 @@ def _tiles(results: Results) -> str:
     efficiency = middle(floor.figure("efficiency")) if floor else None
     mixed = None if swap is None else f"{swap.figure('errors')} / {swap.figure('mixtures')}"
     tiles = [
-        (_rate(ours.goodput_hz), f"goodput within {digits(slo)} ms" if slo else "goodput at the SLO"),
+        (_rate(ours.goodput_hz), _within(slo, ours.goodput_hz)),
         (
             NOT_MEASURED if efficiency is None else f"{efficiency:.0%}",
             "of what the machine can do without a server",
@@ -75,10 +75,14 @@ def _tiles(results: Results) -> str:
 
 
 def _rate(value: object) -> str:
-    centre, ends = middle(value), spread(value)
-    if centre is None:
-        return NOT_MEASURED
-    return f"{digits(centre)} Hz" if ends is None else said(value, "Hz")
+    centre = middle(value)
+    return NOT_MEASURED if centre is None else f"{digits(centre)} Hz"
+
+
+def _within(slo_ms: float | None, value: object) -> str:
+    ends = spread(value)
+    around = f", repeats {digits(ends[0])} to {digits(ends[1])}" if ends else ""
+    return f"goodput within {digits(slo_ms)} ms{around}" if slo_ms else f"goodput at the SLO{around}"
 
 
 def _provenance(files: Sequence[Result]) -> str:

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from benchmarks.report.results import NOT_MEASURED, Result, Results, digits, middle, said
 
 OURS = "crossfuse"
+DASH = "—"
 COLUMNS = (
     "Server",
     "goodput@SLO, Hz",
@@ -22,7 +23,7 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Server:
-    """One row; None where nothing was measured."""
+    """One row; None where nothing was measured. version to memory_mib: how it was run, for those who doubt"""
 
     name: str
     engine: str = ""
@@ -32,7 +33,12 @@ class Server:
     mean_batch_mixed: Any = None
     innocent_failed: Any = None
     swap: str | None = None
-    note: str = ""
+    version: str = ""
+    protocol: str = ""
+    batching: str = ""
+    workers: int | None = None
+    threads: int | None = None
+    memory_mib: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def is_ours(self) -> bool:
@@ -42,7 +48,7 @@ class Server:
     @property
     def title(self) -> str:
         """Name and engine."""
-        return f"{self.name}, {self.engine}" if self.engine else self.name
+        return f"{self.name}, {self.engine.replace('-', ' ')}" if self.engine else self.name
 
 
 def servers(found: Result) -> list[Server]:
@@ -80,7 +86,7 @@ def _completed(mine: Server, results: Results) -> Server:
     }
     given = {name: getattr(mine, name) for name in alone}
     chosen: dict[str, Any] = {name: alone[name] if given[name] is None else given[name] for name in alone}
-    return Server(mine.name, mine.engine, note=mine.note, **chosen)
+    return replace(mine, **chosen)
 
 
 def _point(curve: Result | None, share: float) -> Mapping[str, Any]:
@@ -103,16 +109,27 @@ def _swap(found: Result | None) -> str | None:
 
 
 def cells(one: Server) -> tuple[str, ...]:
-    """A row of COLUMNS as text."""
+    """A row of COLUMNS as text; a dash stands for what was not measured."""
     latency = one.latency_ms or {}
-    times = [middle(latency.get(name)) for name in ("p50", "p95", "p99")]
+    times = [said(middle(latency.get(name))) for name in ("p50", "p95", "p99")]
     attained = middle(one.slo_attained_at_150)
-    return (
+    row = (
         one.title,
         said(one.goodput_hz),
-        " / ".join(digits(time) for time in times if time is not None) if None not in times else NOT_MEASURED,
-        NOT_MEASURED if attained is None else f"{100 * attained:.1f} %",
+        NOT_MEASURED if NOT_MEASURED in times else " / ".join(times),
+        NOT_MEASURED if attained is None else f"{attained:.1%}",
         said(one.mean_batch_mixed),
         said(one.innocent_failed),
         one.swap or NOT_MEASURED,
     )
+    return tuple(DASH if text == NOT_MEASURED else text for text in row)
+
+
+RUN_COLUMNS = ("Server", "version", "asked by", "batching", "workers x threads", "memory, MiB")
+
+
+def how_run(one: Server) -> tuple[str, ...]:
+    """A row of RUN_COLUMNS as text."""
+    layout = f"{one.workers} x {one.threads}" if one.workers else ""
+    row = (one.version, one.protocol, one.batching, layout, said(one.memory_mib.get("pss")))
+    return (one.title, *(DASH if text in ("", NOT_MEASURED) else text for text in row))

@@ -55,7 +55,9 @@ class Result:
     def doubts(self) -> list[str]:
         """Reasons not to quote it."""
         machine = self.facts["machine"]
-        busy = self.facts.get("load_before", 0.0) > BUSY * machine.get("cores", 1)
+        busy = self.verb not in UNHURRIED and self.facts.get("load_before", 0.0) > BUSY * machine.get(
+            "cores", 1
+        )
         return [
             sentence
             for holds, sentence in (
@@ -71,6 +73,7 @@ class Result:
         ]
 
 
+UNHURRIED = ("accuracy", "ladder")  # what else runs does not change what is right
 BUSY = 0.5  # of the cores: a load average above it means that something else ran
 
 
@@ -133,10 +136,10 @@ def middle(value: Any) -> float | None:
 
 
 def spread(value: Any) -> tuple[float, float] | None:
-    """(least, most) of repeats; None where there were none."""
+    """(least, most) of repeats; None where there were none, or where they do not differ."""
     if not isinstance(value, Mapping) or middle(value.get("min")) is None or middle(value.get("max")) is None:
         return None
-    return float(value["min"]), float(value["max"])
+    return (float(value["min"]), float(value["max"])) if value["min"] != value["max"] else None
 
 
 def said(value: Any, unit: str = "") -> str:
@@ -144,7 +147,7 @@ def said(value: Any, unit: str = "") -> str:
     centre, ends = middle(value), spread(value)
     if centre is None:
         return NOT_MEASURED
-    around = f" [{digits(ends[0])}-{digits(ends[1])}]" if ends and ends[0] != ends[1] else ""
+    around = f" [{digits(ends[0])}-{digits(ends[1])}]" if ends else ""
     return f"{digits(centre)}{around}{' ' if unit and unit != '%' else ''}{unit}"
 
 

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.report import charts
 from benchmarks.report.charts import Bar, Line
 from benchmarks.report.html import figure, missing, note, section, table
-from benchmarks.report.peers import COLUMNS, cells, compared
+from benchmarks.report.peers import COLUMNS, DASH, RUN_COLUMNS, cells, compared, how_run
 from benchmarks.report.results import Result, Results, digits, middle, said, spread
 from benchmarks.report.swaps import swap
 from benchmarks.report.targets import verdicts
@@ -135,7 +135,7 @@ def stages(results: Results) -> str:
     for one in found:
         rows = {
             model: {PHASE_NAMES[phase]: float(ms.get(phase, 0.0)) for phase in PHASES}
-            for model, ms in (one.figure("stages") or {}).items()
+            for model, ms in sorted((one.figure("stages") or {}).items(), key=_place)
         }
         if not rows:
             continue
@@ -148,6 +148,14 @@ def stages(results: Results) -> str:
         parts.append(figure(chart, f"{one.pipeline}, a request at a time; the client waits {told} ms."))
     text = "By Triton's own statistics. Encoders run at the same time, so their bars do not add up."
     return section("Where the time goes", note(text), *parts, of=found)
+
+
+def _place(row: tuple[str, Any]) -> int:
+    """Models in the order in which a request meets them; those of one kind as they come."""
+    return next((number for number, part in enumerate(ORDER) if part in row[0]), ORDER.index("encoder"))
+
+
+ORDER = ("gate", "preprocess", "tokenizer", "encoder", "fusion")
 
 
 def peers(results: Results) -> str:
@@ -165,6 +173,10 @@ def peers(results: Results) -> str:
     if len(drawn) > 1:
         chart = charts.bars(drawn, "Hz", "goodput of every server")
         parts.insert(0, figure(chart, "Goodput at the SLO: median, and the least and most of the repeats."))
+    if found:
+        parts += ["<h3>How each was run</h3>", table(RUN_COLUMNS, [how_run(one) for one in rows])]
+    if any(DASH in cells(one) for one in rows):
+        parts.append(note(f"{DASH} not measured."))
     if not found:
         parts.append(note("No peer has been measured; <code>python -m benchmarks peers</code> does."))
     return section("Beside other servers", *parts, of=found)

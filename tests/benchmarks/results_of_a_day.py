@@ -80,8 +80,16 @@ RESULTS = {
         {
             "servers": [
                 {"name": "FastAPI", "engine": "torch", "goodput_hz": spread(5.0)},
-                {"name": "LitServe", "engine": "same-engines", "goodput_hz": spread(16.0, 15.0, 17.0)},
-                {"name": "crossfuse", "engine": "same-engines", "goodput_hz": spread(20.0, 19.0, 21.0)},
+                {
+                    "name": "LitServe",
+                    "engine": "same-engines",
+                    "goodput_hz": spread(16.0, 15.0, 17.0),
+                    "version": "0.2",
+                    "workers": 1,
+                    "threads": 2,
+                    "memory_mib": {"pss": 800.0},
+                },
+                {"name": "crossfuse", "engine": "", "goodput_hz": spread(20.0, 19.0, 21.0)},
             ]
         },
     ),

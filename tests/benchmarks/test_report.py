@@ -12,7 +12,7 @@ from benchmarks import report
 from benchmarks.report import markdown, results
 from benchmarks.report.axes import Scale, apart, linear_ticks, log_ticks
 from benchmarks.report.page import page
-from benchmarks.report.peers import COLUMNS, OURS, cells, compared
+from benchmarks.report.peers import COLUMNS, OURS, cells, compared, how_run
 from benchmarks.report.results import digits, said
 from benchmarks.report.targets import verdicts
 from tests.benchmarks.results_of_a_day import RESULTS, facts, spread, write, write_all
@@ -76,17 +76,23 @@ def test_what_was_not_measured_is_open(folder):
     assert {(one.measured, one.met) for one in found} == {("not measured", None)}
 
 
+def test_how_a_peer_was_run_is_told(folder):
+    ours, lit_serve, _ = compared(results.read([write_all(folder)]))
+    assert how_run(lit_serve) == ("LitServe, same engines", "0.2", "—", "—", "1 x 2", "800")
+    assert how_run(ours) == ("crossfuse", *("—",) * 5)
+
+
 def test_our_row_is_completed_from_our_own_files(folder):
     rows = compared(results.read([write_all(folder)]))
     assert [one.title for one in rows] == [
-        "crossfuse, same-engines",
-        "LitServe, same-engines",
+        "crossfuse",
+        "LitServe, same engines",
         "FastAPI, torch",
     ]
     assert cells(rows[0]) == (
-        "crossfuse, same-engines", "20 [19-21]", "40 / 80 / 160", "56.7 %", "3.80", "0", "0 / 0 / 230",
+        "crossfuse", "20 [19-21]", "40 / 80 / 160", "56.7%", "3.80", "0", "0 / 0 / 230",
     )  # fmt: skip
-    assert cells(rows[1])[2:] == ("not measured",) * 5
+    assert cells(rows[1])[2:] == ("—",) * 5
 
 
 @pytest.mark.parametrize("left_out", [None, *RESULTS])
@@ -102,8 +108,12 @@ def test_a_page_stands_alone_and_says_what_is_missing(folder, left_out):
     for drawing in drawn:
         assert_inside(drawing)
     words = "".join(tree.itertext())
-    assert ("Not measured." in words or "not measured" in words) == (left_out is not None) or left_out is None
+    assert SAID.get(left_out, "") in words
     assert "A <fast> & small one" in words
+
+
+SAID = {name: f"python -m benchmarks {name}" for name in RESULTS}  # where the measurement is left out
+SAID |= dict.fromkeys(("absent", "corrupt"), "not measured") | {"goodput": "goodput at the SLO"}
 
 
 def assert_inside(drawing):
@@ -148,7 +158,7 @@ def test_the_command_writes_page_and_table_and_fills_the_readme(folder, tmp_path
     assert report.run(chosen) == (tmp_path / "r" / "report.html", [])
     table = (tmp_path / "r" / "report.md").read_text()
     assert table.startswith(f"| {' | '.join(COLUMNS)} |\n")
-    assert f"| **{OURS}, same-engines** | 20 [19-21] |" in table
+    assert f"| **{OURS}** | 20 [19-21] |" in table
     assert readme.read_text() == f"before\n{markdown.BEGIN}\n{table}{markdown.END}\nafter\n"
 
 
