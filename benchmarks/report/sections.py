@@ -30,9 +30,11 @@ MARKS = {True: ("met", "met"), False: ("missed", "missed"), None: ("open", "unkn
 
 def targets(results: Results) -> str:
     """Every promise, what came of it."""
-    rows = [(one.target, one.measured, MARKS[one.met][0]) for one in verdicts(results)]
-    styles = [f"verdict-{MARKS[one.met][1]}" for one in verdicts(results)]
-    return section("What it is held to", table(("target", "measured", ""), rows, styles=styles))
+    found = verdicts(results)
+    rows = [(one.target, one.measured, MARKS[one.met][0]) for one in found]
+    styles = [f"verdict-{MARKS[one.met][1]}" for one in found]
+    used = [one for verb in ("goodput", "absent", "corrupt") for one in results.of(verb)]  # shown here only
+    return section("What it is held to", table(("target", "measured", ""), rows, styles=styles), of=used)
 
 
 def curves(results: Results) -> str:
@@ -176,7 +178,7 @@ def peers(results: Results) -> str:
     if found:
         parts += ["<h3>How each was run</h3>", table(RUN_COLUMNS, [how_run(one) for one in rows])]
     if any(DASH in cells(one) for one in rows):
-        parts.append(note(f"{DASH} not measured."))
+        parts.append(note(f"{DASH} not measured, or not told."))
     if not found:
         parts.append(note("No peer has been measured; <code>python -m benchmarks peers</code> does."))
     return section("Beside other servers", *parts, of=found)

@@ -1,12 +1,15 @@
 """Locust with our users against a real server: its statistics beside Triton's and our own closed loop's."""
 
+import argparse
 import json
 import signal
 import subprocess
+import sys
 import threading
 import time
 import urllib.parse
 import urllib.request
+from contextlib import ExitStack
 from pathlib import Path
 
 import numpy as np
@@ -16,6 +19,7 @@ from crossfuse import PIPELINES
 from crossfuse._payloads import infer_request
 
 import serving
+from benchmarks import load
 from benchmarks.load import closed_loop, locust_run
 from benchmarks.load.locust_run import Session
 from benchmarks.stages import welds
@@ -94,6 +98,30 @@ def test_locust_and_our_closed_loop_agree_on_the_load_that_both_make(url, payloa
     assert found["requests"] == pytest.approx(len(own), rel=0.3)
 
 
+BEATING = """
+from gevent import monkey; monkey.patch_all()
+import gevent, pathlib, sys, time
+from grpc.experimental.gevent import init_gevent; init_gevent()
+from crossfuse import Client
+from benchmarks.load import samples
+(weld, *_), client = samples.of_pipeline("weld_inspection", pathlib.Path(sys.argv[2])), Client(sys.argv[1])
+waiting, beats = gevent.spawn(lambda: [client.infer("weld_inspection", **weld) for _ in range(20)]), 0
+while not waiting.ready():
+    gevent.sleep(0.001)
+    beats += 1
+print(beats, len(waiting.get()))
+"""
+
+
+def test_a_user_that_waits_lets_the_others_run(url, payloads):
+    """Without gRPC's own support for gevent the whole process waits with it: one or two beats in all."""
+    command = [sys.executable, "-c", BEATING, url, str(payloads[0])]
+    done = subprocess.run(command, cwd=locust_run.ROOT, capture_output=True, text=True, timeout=120)
+    assert done.returncode == 0, done.stderr
+    beats, answers = map(int, done.stdout.split())
+    assert answers == 20 and beats > 5 * answers
+
+
 def test_a_server_that_is_down_is_told_in_the_clients_words(payloads, tmp_path):
     session = Session("127.0.0.1:1", (PIPELINE,), payloads[0], users=1, run_s=2, think_s=0.2, headless=True)
     result = locust_run.measure(session, tmp_path / "locust")
@@ -104,11 +132,24 @@ def test_a_server_that_is_down_is_told_in_the_clients_words(payloads, tmp_path):
     )
 
 
-def test_a_spike_ends_by_itself(url, payloads, tmp_path):
-    session = Session(
-        url, (PIPELINE,), payloads[0], users=4, run_s=5, think_s=0.2, shape="spike", headless=True
-    )
-    assert locust_run.measure(session, tmp_path / "locust")["all"]["requests"] > 0
+def test_the_command_lets_a_spike_run_to_its_end_and_writes_one_json(url, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    parser = argparse.ArgumentParser()
+    load.add(parser.add_subparsers())
+    words = ["load", "--url", url, "--shape", "spike", "--quick", "--out", str(tmp_path / "load.json")]
+    path, faults = load.run(parser.parse_args(words))
+    assert (path, faults) == (tmp_path / "load.json", [])
+    written = json.loads(path.read_text())
+    assert written["quick"] and written["seed"] == 7
+    assert written["result"]["shape"] == "spike" and written["result"]["all"]["requests"] > 0
+
+
+def test_a_pipeline_that_is_not_served_is_told(url):
+    with (
+        ExitStack() as own,
+        pytest.raises(ValueError, match=r"expected video_quality at .*, got weld_inspection"),
+    ):
+        locust_run.server(own, url, ["video_quality"])
 
 
 def test_the_page_starts_users_and_shows_their_requests(url, payloads, tmp_path):
