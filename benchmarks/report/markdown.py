@@ -27,12 +27,12 @@ def table(results: Results) -> str:
 
 
 def _said(results: Results) -> str:
+    if doubts(results):
+        return "and nothing of this table is to be quoted; the page says why."
     unmeasured = sorted(set(QUOTED) - {one.verb for one in results.files})
-    return (
-        f"figures of {', '.join(unmeasured)} are missing."
-        if unmeasured
-        else "every figure comes from a full run."
-    )
+    if unmeasured:
+        return f"figures of {', '.join(unmeasured)} are missing."
+    return "every figure comes from a full run."
 
 
 def _row(texts: Sequence[str]) -> str:

@@ -180,6 +180,7 @@ def test_a_doubtful_run_is_shown_but_never_quoted(folder, tmp_path, disturbed, r
     assert reason in faults[0] and faults[0].startswith("not put into README.md: goodput_0.json: ")
     assert readme.read_text() == "unchanged"
     assert reason in out.read_text()
+    assert "nothing of this table is to be quoted" in out.with_suffix(".md").read_text()
 
 
 def test_a_readme_without_marks_is_told(folder, tmp_path):
