@@ -4,7 +4,7 @@ results    the files, the newest of each kind; numbers for people
 targets    what the server is held to
 peers      the servers side by side
 axes, charts, html    drawings and pieces of a page
-sections, swaps       the parts of the page
+sections, single, swaps    the parts of the page
 page, markdown        the whole of each
 """
 

@@ -1,6 +1,7 @@
 """Locust with our users against a real server: its statistics beside Triton's and our own closed loop's."""
 
 import argparse
+import itertools
 import json
 import signal
 import subprocess
@@ -20,7 +21,7 @@ from crossfuse._payloads import infer_request
 
 import serving
 from benchmarks import load
-from benchmarks.load import closed_loop, locust_run
+from benchmarks.load import closed_loop, locust_run, samples
 from benchmarks.load.locust_run import Session
 from benchmarks.stages import welds
 from serving.server import free_ports
@@ -142,6 +143,14 @@ def test_the_command_lets_a_spike_run_to_its_end_and_writes_one_json(url, tmp_pa
     written = json.loads(path.read_text())
     assert written["quick"] and written["seed"] == 7
     assert written["result"]["shape"] == "spike" and written["result"]["all"]["requests"] > 0
+
+
+@pytest.mark.parametrize("pipeline", samples.MIXES)
+def test_every_mix_of_every_pipeline_is_a_request(pipeline, payloads):
+    drawn = list(itertools.islice(samples.draw(pipeline, samples.MIXES[pipeline], payloads[0], "7-0-0"), 60))
+    assert {one.mix for one in drawn} == set(samples.MIXES[pipeline])
+    for one in drawn[:10]:
+        assert infer_request(pipeline, PIPELINES[pipeline].tensors(one.payloads)).ByteSize() > 0
 
 
 def test_a_pipeline_that_is_not_served_is_told(url):
