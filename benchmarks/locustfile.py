@@ -63,6 +63,9 @@ def _add_options(parser: LocustArgumentParser) -> None:
 def _prepare(environment: Environment, **_: Any) -> None:
     """Once per process, after locust has forked its workers: gRPC's threads would not survive that."""
     init_gevent()
+    if named := _options(environment).user_classes:  # what is not served is not offered on the page either
+        offered = environment.available_user_classes or {}
+        environment.available_user_classes = {name: offered[name] for name in offered if name in named}
     chosen = _options(environment).shape
     shape = next((one for one in SHAPE_CLASSES if one.__name__.lower() == chosen), None)
     environment.shape_class = shape() if shape else None

@@ -3,6 +3,7 @@
 import argparse
 import itertools
 import json
+import re
 import signal
 import subprocess
 import sys
@@ -168,7 +169,9 @@ def test_the_page_starts_users_and_shows_their_requests(url, payloads, tmp_path)
     with subprocess.Popen(locust_run.command(session, statistics), cwd=locust_run.ROOT) as locust:
         try:
             page = wait_for(lambda: fetched(f"http://127.0.0.1:{port}/"))
-            assert "Welds" in page and "Spike" in page
+            assert "Spike" in page
+            offered = re.search(r'"available_user_classes": (\[[^]]*\])', page)
+            assert offered and json.loads(offered[1]) == ["Welds"]
             asked = {"user_count": 2, "spawn_rate": 2, "host": url, "user_classes": "Welds"}
             assert json.loads(fetched(f"http://127.0.0.1:{port}/swarm", asked))["success"]
             wait_for(lambda: rows(port) and rows(port)[0]["num_requests"] > 0)
