@@ -19,8 +19,10 @@ from benchmarks.commands import (
     goodput,
     gpu_check,
     ladder,
+    load,
     offline,
     peers,
+    report,
     stages,
     swap,
     tune,
@@ -56,6 +58,8 @@ COMMANDS: dict[str, Command] = {
     "ladder": ladder,
     "accuracy": accuracy,
     "gpu-check": gpu_check,
+    "load": load,
+    "report": report,
 }
 
 __all__ = ["COMMANDS", "Command", "Done", "Mistyped", "say"]
