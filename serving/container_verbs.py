@@ -58,10 +58,17 @@ def container(
     from serving import supervisor
 
     repository = arguments.repository
+    if not repository.is_dir():
+        raise ValueError(
+            f"{repository}: expected the folder or volume of the models, found none; mount one there, or "
+            "pass --repository (outside a container `python -m serving start` is what you want)"
+        )
+    on_gpu = arguments.target == "gpu"
+    builder = (make_builder or first_start.tensorrt_builder)(arguments.engines) if on_gpu else None
     changed = first_start.seed(control.REPOSITORY, repository)
     say(f"{repository}: {len(changed)} configurations brought up to date")
-    if arguments.target == "gpu":
-        prepare(arguments, (make_builder or first_start.tensorrt_builder)(arguments.engines))
+    if builder:
+        prepare(arguments, builder)
     pipelines = tuple(arguments.pipeline or control.default_pipelines(repository, arguments.target)[0])
     if arguments.target == "gpu":
         say(f"{len(first_start.serialise(repository, pipelines))} DALI pipelines serialised")

@@ -17,7 +17,7 @@ from pathlib import Path
 
 from export.pipelines import PRESETS
 from export.precision.candidates import CANDIDATES
-from export.precision.records import searched
+from export.precision.records import engines_of, searched
 from export.precision.search import Found
 from export.precision.tasks import task_of
 
@@ -28,6 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; returns the exit code."""
     typed = _parser().parse_args(arguments)
     try:
+        engines_of(typed.preset, typed.engines, typed.repository)  # before minutes go into the task's inputs
         task = task_of(typed.preset, typed.work, typed.items)
         found = searched(typed.preset, typed.engines, typed.repository, task, CANDIDATES[typed.target])
     except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:

@@ -39,7 +39,7 @@ def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapp
     key = _key(preset, engines, repository)
     if path.is_file() and (kept := json.loads(path.read_text()))["key"] == key:
         return kept["models"]
-    _files(preset, engines, repository)
+    engines_of(preset, engines, repository)
     candidates = [one for one in CANDIDATES[target] if one.precision != "int8"]
     found = searched(preset, engines, repository, task_of(preset), candidates)
     if not found.together.ok:
@@ -58,7 +58,7 @@ def _key(preset: str, engines: Path, repository: Path) -> str:
     return hashlib.sha256(json.dumps([recipes, budget]).encode()).hexdigest()
 
 
-def _files(preset: str, engines: Path, repository: Path) -> dict[str, Path]:
+def engines_of(preset: str, engines: Path, repository: Path) -> dict[str, Path]:
     """Model -> its fp32 graph; FileNotFoundError where one is missing."""
     files = {one.name: engines / one.name / SERVED for one in networks(preset, repository)}
     for file in files.values():
@@ -82,7 +82,7 @@ def searched(
     errors: FileNotFoundError where an engine is missing
     """
     chain = Chain(networks(preset, repository))
-    files = _files(preset, engines, repository)
+    files = engines_of(preset, engines, repository)
     calibration = chain.answers(
         {model: onnx_runtime(file) for model, file in files.items()}, task.calibration
     )
