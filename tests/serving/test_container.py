@@ -143,9 +143,18 @@ def test_a_server_that_answers_no_more_is_unhealthy(tmp_path):
     )
 
 
-def test_a_container_without_a_gpu_says_so_in_one_sentence(image, tmp_path):
+@pytest.mark.parametrize(
+    ("mounted", "sentence"),
+    [(True, "serving: gpu: expected"), (False, "expected the folder or volume of the")],
+)
+def test_a_start_that_cannot_succeed_says_so_in_one_sentence_and_writes_nothing(
+    image, tmp_path, mounted, sentence
+):
     container.lay_out(image)
-    places = ["--repository", tmp_path / "m", "--triton", image, "--engines", tmp_path / "e"]
+    models = tmp_path / "m"
+    if mounted:
+        models.mkdir()
+    places = ["--repository", models, "--triton", image, "--engines", tmp_path / "e"]
     done = subprocess.run(
         [sys.executable, "-m", "serving", "container", *map(str, places)],
         cwd=ROOT,
@@ -154,4 +163,6 @@ def test_a_container_without_a_gpu_says_so_in_one_sentence(image, tmp_path):
         text=True,
     )
     assert done.returncode == 1
-    assert "serving: gpu: expected" in done.stderr.splitlines()[-1]
+    assert sentence in done.stderr.splitlines()[-1]
+    assert len(done.stderr.splitlines()) == 1
+    assert not mounted or not list(models.iterdir())
