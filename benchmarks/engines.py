@@ -22,7 +22,7 @@ from export import contract, cpu_engines
 from export.contract import Contract
 from export.example_inputs import draw
 from export.parity import Arrays, Run
-from export.pipelines import PIPELINES
+from export.pipelines import pipeline_of
 from serving.control import REPOSITORY
 
 SEED = 7
@@ -119,9 +119,7 @@ def measure(preset: str, plan: Plan) -> dict[str, Any]:
 
 def chain_of(preset: str, plan: Plan) -> Chain:
     """The engines that one request of `preset` runs, from the ensemble's configuration for the CPU."""
-    pipeline = next((name for name, one in PIPELINES.items() if preset in one.presets), None)
-    if pipeline is None:
-        raise ValueError(f"preset: expected one of {', '.join(presets())}, got {preset}")
+    pipeline = pipeline_of(preset)
     steps = contract.load(plan.repository, pipeline, "cpu").steps
     steps = tuple(step for step in steps if step.model.startswith(f"{preset}_"))
     promised = {step.model: contract.load(plan.repository, step.model, "cpu") for step in steps}
@@ -138,11 +136,6 @@ def chain_of(preset: str, plan: Plan) -> Chain:
             wires = {wire: drawn[name] for name, wire in step.inputs.items()} | wires
     maps = {step.model: (step.inputs, step.outputs) for step in steps if step.model in engines}
     return Chain(engines, maps, wires)
-
-
-def presets() -> list[str]:
-    """Every preset of every pipeline."""
-    return [preset for pipeline in PIPELINES.values() for preset in pipeline.presets]
 
 
 def _possible() -> dict[str, tuple[str, str]]:

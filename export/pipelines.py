@@ -60,6 +60,14 @@ PIPELINES: dict[str, Pipeline] = {
 PRESETS = {preset: pipeline for pipeline in PIPELINES.values() for preset in pipeline.presets}
 
 
+def pipeline_of(preset: str) -> str:
+    """The name of the pipeline that a preset belongs to; ValueError for a preset of none."""
+    for name, pipeline in PIPELINES.items():
+        if preset in pipeline.presets:
+            return name
+    raise ValueError(f"preset: expected one of {', '.join(PRESETS)}, got {preset}")
+
+
 def model_names(preset: str) -> tuple[str, ...]:
     """The models of a preset that export writes files for, in the order in which they are exported."""
     return PRESETS[preset].models(preset)

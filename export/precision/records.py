@@ -18,7 +18,7 @@ from export import contract, manifest
 from export.budgets import precision_budget_of
 from export.contract import Contract
 from export.parity import onnx_runtime
-from export.pipelines import PIPELINES, model_names
+from export.pipelines import model_names, pipeline_of
 from export.precision.candidates import CANDIDATES, Bench, Candidate
 from export.precision.chain import Chain
 from export.precision.search import Found, Search, Trial
@@ -54,7 +54,7 @@ def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapp
 def _key(preset: str, engines: Path, repository: Path) -> str:
     """sha256 of the engines' recipes, the budget, and the code that searches."""
     recipes = [manifest.read(engines / one.name)["recipe_sha256"] for one in networks(preset, repository)]
-    budget = asdict(precision_budget_of(_pipeline(preset)))
+    budget = asdict(precision_budget_of(pipeline_of(preset)))
     return hashlib.sha256(json.dumps([recipes, budget]).encode()).hexdigest()
 
 
@@ -68,10 +68,6 @@ def engines_of(preset: str, engines: Path, repository: Path) -> dict[str, Path]:
                 f"{engines}`"
             )
     return files
-
-
-def _pipeline(preset: str) -> str:
-    return next(name for name, one in PIPELINES.items() if preset in one.presets)
 
 
 def searched(
@@ -95,7 +91,7 @@ def searched(
             chain,
             benches,
             task,
-            precision_budget_of(_pipeline(preset)),
+            precision_budget_of(pipeline_of(preset)),
             candidates,
             lambda trial: _tell(bar, trial),
         )

@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from export.parity import Arrays
-from export.pipelines import PIPELINES
+from export.pipelines import PRESETS, pipeline_of
 
 CALIBRATION = 64  # items: ranges of weld_small's activations change by 2 % from 32 to 64
 QUESTIONS = 1200  # of easy-VQA's 9,673 that are judged; 0.1 points are one of them
@@ -40,7 +40,7 @@ def task_of(preset: str, work: Path | None = None, items: int | None = None) -> 
 
     errors: ValueError for a pipeline without a task, and what its training raises for data it cannot make
     """
-    pipeline = next((name for name, one in PIPELINES.items() if preset in one.presets), preset)
+    pipeline = pipeline_of(preset) if preset in PRESETS else preset
     if pipeline not in TASKS:
         raise ValueError(
             f"{preset}: expected a preset of {', '.join(TASKS)}; declare its task in "
