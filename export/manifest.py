@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import importlib.metadata
+import itertools
 import json
 import platform
 import subprocess
@@ -42,7 +43,10 @@ APART = (
     "export/golden_videos.py",
     "export/budgets.py",
     "export/released.py",
-    "export/tensorrt/",  # a plan's recipe has a hash of its own for it
+    "export/cpu_engines.py",  # runs what was written, to prove it
+    # What these write has a recipe that names its precision, and a hash of its own for them: builder_sha256.
+    "export/precision/",
+    "export/tensorrt/",
     "export/plans.py",
     "export/targets.py",
 )
@@ -208,13 +212,15 @@ def sha256(file: Path) -> str:
         return hashlib.file_digest(stream, "sha256").hexdigest()
 
 
-def sources_sha256(folders: Sequence[str] = SOURCES, apart: Sequence[str] = APART) -> str:
+def sources_sha256(sources: Sequence[str] = SOURCES, apart: Sequence[str] = APART) -> str:
     """sha256 over the names and texts of the Python files that decide what a graph computes.
 
-    folders: other ones than of the graphs; apart: files, and folders with a slash behind them, to leave out
+    sources: other files and folders than those of the graphs; apart: files to leave out, and folders with a
+    slash behind them
     """
     digest = hashlib.sha256()
-    for file in sorted(path for folder in folders for path in (ROOT / folder).rglob("*.py")):
+    found = ([path] if path.is_file() else path.rglob("*.py") for path in (ROOT / one for one in sources))
+    for file in sorted(itertools.chain.from_iterable(found)):
         name = file.relative_to(ROOT).as_posix()
         if name not in apart and not name.startswith(tuple(one for one in apart if one.endswith("/"))):
             digest.update(name.encode() + b"\0" + file.read_bytes() + b"\0")

@@ -25,6 +25,7 @@ from export.precision.search import Found, Search, Trial
 from export.precision.tasks import Task, task_of
 
 SERVED = "model.onnx"
+SEARCH = ("export/precision", "export/cpu_engines.py")  # what no graph's recipe says of how one is found
 NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph each
 
 
@@ -55,7 +56,8 @@ def _key(preset: str, engines: Path, repository: Path) -> str:
     """sha256 of the engines' recipes, the budget, and the code that searches."""
     recipes = [manifest.read(engines / one.name)["recipe_sha256"] for one in networks(preset, repository)]
     budget = asdict(precision_budget_of(pipeline_of(preset)))
-    return hashlib.sha256(json.dumps([recipes, budget]).encode()).hexdigest()
+    code = manifest.sources_sha256(SEARCH, apart=())
+    return hashlib.sha256(json.dumps([recipes, budget, code]).encode()).hexdigest()
 
 
 def engines_of(preset: str, engines: Path, repository: Path) -> dict[str, Path]:

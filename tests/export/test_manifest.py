@@ -1,5 +1,7 @@
 import json
 import re
+import subprocess
+import sys
 from dataclasses import replace
 
 import pytest
@@ -96,6 +98,46 @@ def test_a_model_with_classes_says_in_which_order(folder, recipe):
     described = manifest.describe(recipe, None, [folder / "model.onnx"], [], ("Good", "Crack"))
     assert (described["class_names"], described["version"]) == (["Good", "Crack"], None)
     assert "class_names" not in manifest.read(folder)
+
+
+WITHOUT_THEM = """
+import sys, types
+from pathlib import Path
+
+sys.modules["export.precision"] = None  # importing it, or a part of it, is an ImportError
+sys.modules["export.cpu_engines"] = types.ModuleType("export.cpu_engines")  # has nothing to call
+
+from export import artefacts, contract, engines
+from export.jobs import Job
+
+repository, out = map(Path, sys.argv[1:])
+promised = contract.load(repository, "tiny_sensor_encoder")
+engines.write_graphs(engines.served_module("tiny", promised.name, None), promised, out)
+words = "visual_question_answering_tiny"
+artefacts.export_model(Job(words, f"{words}_tokenizer", None, repository, out / "tokens"))
+artefacts.export_model(Job(words, f"{words}_answers", None, repository, out / "answers"))
+print(*sorted(file.relative_to(out) for file in out.rglob("*") if file.is_file()))
+"""
+
+
+@pytest.mark.slow
+def test_no_code_of_precisions_or_of_running_engines_takes_part_in_writing_a_graph(repository, tmp_path):
+    assert {"export/precision/", "export/cpu_engines.py"} < set(manifest.APART)
+    out = tmp_path / "out"
+    out.mkdir()
+    command = [sys.executable, "-c", WITHOUT_THEM, str(repository), str(out)]
+    ran = subprocess.run(command, cwd=manifest.ROOT, capture_output=True, text=True)
+    assert ran.returncode == 0, ran.stderr
+    assert {"model.onnx", "dense.onnx", "tokens/tokenizer.json"} < {*ran.stdout.split()}
+    assert "answers/reader_encoder.onnx" in ran.stdout.split()
+
+
+def test_sources_are_files_and_folders_of_python(tmp_path):
+    whole = manifest.sources_sha256(("export/precision", "export/cpu_engines.py"), apart=())
+    assert manifest.sources_sha256(("export/precision",), apart=()) != whole
+    without = manifest.sources_sha256(("export/precision",), apart=("export/cpu_engines.py",))
+    assert without == manifest.sources_sha256(("export/precision",), apart=())
+    assert whole == manifest.sources_sha256(("export/cpu_engines.py", "export/precision"), apart=())
 
 
 def test_a_budget_that_is_tuned_leaves_every_engine_current():

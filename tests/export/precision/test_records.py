@@ -1,6 +1,8 @@
 """A search is made once for the same engines, and again for others; tasks are declared."""
 
 import json
+import subprocess
+import sys
 
 import pytest
 
@@ -45,6 +47,16 @@ def test_engines_of_other_weights_are(engines):
         FileNotFoundError, match=r"expected an engine in fp32, found none; run `python -m export"
     ):
         records.record_of("tiny", folder, repository, "rtx")
+
+
+def test_the_key_of_a_search_knows_all_code_that_no_recipe_of_a_graph_does():
+    script = "import sys, export.precision.records; print(*(m for m in sys.modules if m[:7] == 'export.'))"
+    ran = subprocess.run([sys.executable, "-c", script], cwd=manifest.ROOT, capture_output=True, text=True)
+    names = [name.replace(".", "/") for name in ran.stdout.split()]
+    read = {f"{name}.py" for name in names if (manifest.ROOT / f"{name}.py").is_file()}
+    apart = {name for name in read if name.startswith(manifest.APART)}
+    assert "export/precision/search.py" in apart
+    assert apart - {"export/budgets.py"} == {name for name in read if name.startswith(records.SEARCH)}
 
 
 def test_the_manifest_says_what_was_tried(engines):
