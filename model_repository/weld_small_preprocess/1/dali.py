@@ -12,8 +12,18 @@ DECODER = {"cpu": "cpu", "gpu": "mixed"}
 
 
 @pipeline_def(prefetch_queue_depth=1)
+def originals() -> DataNode:
+    """JPEG, PNG or WebP -> (height, width, 3) uint8 RGB of each photo's own size; alpha and EXIF are ignored.
+
+    Used on a CPU: there the backend stretches them, in a third of the time that DALI takes for it.
+    """
+    encoded = fn.external_source(name="image", dtype=types.UINT8, ndim=1)
+    return fn.decoders.image(encoded, device="cpu", output_type=types.RGB, adjust_orientation=False)
+
+
+@pipeline_def(prefetch_queue_depth=1)
 def photos(size_px: int, device: str) -> DataNode:
-    """JPEG, PNG or WebP -> (size_px, size_px, 3) uint8 RGB, stretched; alpha and EXIF are ignored."""
+    """The same stretched to (size_px, size_px, 3), left where they are decoded."""
     encoded = fn.external_source(name="image", dtype=types.UINT8, ndim=1)
     pixels = fn.decoders.image(
         encoded, device=DECODER[device], output_type=types.RGB, adjust_orientation=False

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -17,14 +17,15 @@ class IsolatedPipeline:
     """A built DALI pipeline of one output whose failures stay with the sample that caused them.
 
     pipeline: an `nvidia.dali.Pipeline` with prefetch_queue_depth 1 (2 wants two feeds per run)
+    keep:     what becomes of an output before the next run writes into the same memory; a copy, by default
     """
 
-    def __init__(self, pipeline: Any) -> None:
+    def __init__(self, pipeline: Any, keep: Callable[[np.ndarray], np.ndarray] = np.array) -> None:
         pipeline.build()
-        self._pipeline = pipeline
+        self._pipeline, self._keep = pipeline, keep
 
     def __call__(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray | None]:
-        """Run every sample (input name -> array); None stands where a sample did not decode.
+        """Run every sample (input name -> array) and keep its output; None where one did not decode.
 
         More samples than the pipeline's batch size are run in slices.
         """
@@ -58,8 +59,7 @@ class IsolatedPipeline:
 
     def _run(self, samples: Sequence[Mapping[str, np.ndarray]]) -> list[np.ndarray]:
         output = self._output(samples).as_cpu()
-        # A copy: the next run writes into the same memory.
-        return [np.array(output.at(index)) for index in range(len(samples))]
+        return [self._keep(output.at(index)) for index in range(len(samples))]
 
     def _output(self, samples: Sequence[Mapping[str, np.ndarray]]) -> Any:
         feeds = {name: [sample[name] for sample in samples] for name in samples[0]}

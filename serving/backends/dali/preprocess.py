@@ -17,6 +17,7 @@ from .contract import DECODED, Contract, Status, evenly
 from .handed_on import Rows
 from .isolation import IsolatedPipeline
 from .moments import Sampling
+from .stretching import stretched
 
 log = logging.getLogger(__name__)
 
@@ -32,6 +33,12 @@ BLANK = np.frombuffer(
     ),
     np.uint8,
 )
+
+BESIDE = {  # what else is said of a modality, by models that say it
+    "video": ("video_fragments", "frame_numbers", "frame_times"),
+    "image": ("image_status",),
+    "audio": ("audio_samples",),
+}
 
 Payloads = Mapping[str, np.ndarray]  # input name -> (n,) of one request
 Tensors = dict[str, Any]  # output name -> array or Rows of one request, without batch
@@ -68,15 +75,12 @@ class Preprocessor:
         self._gpu = device == "gpu"
         self._in_place = self._gpu if in_place is None else in_place
         self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="video")
+        self._aside = ThreadPoolExecutor(1, thread_name_prefix="videos")
         on_cpu = {"num_threads": DECODER_THREADS, "device_id": None}
         settings = {**on_cpu, "device_id": device_id} if self._gpu else on_cpu
         self._pipelines: dict[str, IsolatedPipeline] = {}
         if "image" in contract.modalities:
-            # One run per batch where its memory is handed on: a second one would write over the first.
-            photos = contract.dims("image")[0] * MAX_BATCH if self._in_place else PHOTOS_PER_RUN
-            how = wanted(contract, "image", device)
-            built = serialised.pipeline(pipelines, *how, batch_size=photos, **settings)
-            self._pipelines["image"] = IsolatedPipeline(built)
+            self._pipelines["image"] = self._photo_pipeline(pipelines, device, settings)
         if "audio" in contract.modalities:
             how = wanted(contract, "audio", device)
             built = serialised.pipeline(pipelines, *how, batch_size=MAX_BATCH, **on_cpu)
@@ -101,8 +105,22 @@ class Preprocessor:
         # Of a batch that breaks, one by one: a second run would write over what the first handed on.
         self._lone_readers = self._readers | {"video": self._videos, "image": self._photos}
 
+    def _photo_pipeline(
+        self, pipelines: ModuleType, device: str, settings: Mapping[str, Any]
+    ) -> IsolatedPipeline:
+        """Squares; in place they come in one run per batch, as a second one would write over the first."""
+        count, size_px = self.contract.dims("image")[:2]
+        if self._in_place:
+            how = wanted(self.contract, "image", device)
+            return IsolatedPipeline(
+                serialised.pipeline(pipelines, *how, batch_size=count * MAX_BATCH, **settings)
+            )
+        built = serialised.pipeline(pipelines, "originals", (), batch_size=PHOTOS_PER_RUN, **settings)
+        return IsolatedPipeline(built, partial(stretched, size_px=size_px))
+
     def close(self) -> None:
         """Stop the decoder threads."""
+        self._aside.shutdown()
         self._pool.shutdown()
 
     def __call__(self, requests: Sequence[Payloads], present: np.ndarray) -> list[Tensors]:
@@ -112,16 +130,22 @@ class Preprocessor:
         present:  (batch, columns) bool, False where a payload is absent; the contract knows the columns
         returns:  per request, every output of the contract without batch
         """
-        answers = [self.contract.blank(list(self.contract.outputs)) for _ in requests]
+        answers = [self.contract.blank([self.contract.status_output]) for _ in requests]
         came = present[:, self.contract.present_columns]
-        for column, modality in enumerate(self.contract.modalities):
-            here = [row for row in range(len(requests)) if came[row, column]]
-            readings = {row: self._unread(modality, Status.ABSENT) for row in range(len(requests))}
-            readings |= zip(here, self._guarded(modality, [requests[row] for row in here]), strict=True)
-            for row, reading in readings.items():
-                answers[row].update(reading.tensors)
-                answers[row][self.contract.status_output][column] = reading.status
-        return answers
+        here = {
+            name: [request for request, there in zip(requests, came[:, column], strict=True) if there]
+            for column, name in enumerate(self.contract.modalities)
+        }
+        # Videos aside: PyAV and DALI release the GIL, so that a lone request has a core for each.
+        videos = self._aside.submit(self._guarded, "video", here["video"]) if here.get("video") else None
+        readings = {name: iter(self._guarded(name, here[name])) for name in here if name != "video"}
+        readings["video"] = iter(videos.result() if videos else ())
+        for column, name in enumerate(self.contract.modalities):
+            for answer, there in zip(answers, came[:, column], strict=True):
+                reading = next(readings[name]) if there else self._unread(name, Status.ABSENT)
+                answer.update(reading.tensors)
+                answer[self.contract.status_output][column] = reading.status
+        return [{name: answer[name] for name in self.contract.outputs} for answer in answers]
 
     def _guarded(self, modality: str, batch: Sequence[Payloads], whole: bool = True) -> list[Reading]:
         """Read a batch; when that breaks, each request alone; what breaks alone is CORRUPT."""
@@ -138,8 +162,7 @@ class Preprocessor:
 
     def _unread(self, modality: str, status: Status) -> Reading:
         """Zeros, nothing valid."""
-        extra = {"image": ("image_status",), "audio": ("audio_samples",)}.get(modality, ())
-        tensors = self.contract.blank((DECODED[modality], f"{modality}_valid", *extra))
+        tensors = self.contract.blank((DECODED[modality], f"{modality}_valid", *BESIDE.get(modality, ())))
         if "image_status" in tensors:
             tensors["image_status"][:] = status
         return Reading(tensors, status)
@@ -175,7 +198,7 @@ class Preprocessor:
         frames = self.contract.dims("video")[0]
         samples = []
         for request in batch:
-            packets, declared, slack = video.index(request["video"].tobytes())
+            packets, declared, slack, _ = video.index(request["video"].tobytes())
             whole = packets >= declared - slack
             numbers = evenly(packets, frames).astype(np.int32)
             samples.append(({"video": request["video"], "frames": numbers}, whole))
