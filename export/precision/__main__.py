@@ -29,7 +29,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     typed = _parser().parse_args(arguments)
     try:
         engines_of(typed.preset, typed.engines, typed.repository)  # before minutes go into the task's inputs
-        task = task_of(typed.preset, typed.work, typed.items)
+        task = task_of(typed.preset, typed.work, typed.items, typed.engines)
         found = searched(typed.preset, typed.engines, typed.repository, task, CANDIDATES[typed.target])
     except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
         print(f"export.precision: {error}", file=sys.stderr)

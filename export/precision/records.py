@@ -42,7 +42,7 @@ def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapp
         return kept["models"]
     engines_of(preset, engines, repository)
     candidates = [one for one in CANDIDATES[target] if one.precision != "int8"]
-    found = searched(preset, engines, repository, task_of(preset), candidates)
+    found = searched(preset, engines, repository, task_of(preset, engines=engines), candidates)
     if not found.together.ok:
         raise LookupError(
             f"{preset}: expected engines within budget, got {'; '.join(found.together.faults)}; ask for fp32"
@@ -54,7 +54,7 @@ def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapp
 
 def _key(preset: str, engines: Path, repository: Path) -> str:
     """sha256 of the engines' recipes, the budget, and the code that searches."""
-    recipes = [manifest.read(engines / one.name)["recipe_sha256"] for one in networks(preset, repository)]
+    recipes = [manifest.read(engines / name)["recipe_sha256"] for name in model_names(preset)]
     budget = asdict(precision_budget_of(pipeline_of(preset)))
     code = manifest.sources_sha256(SEARCH, apart=())
     return hashlib.sha256(json.dumps([recipes, budget, code]).encode()).hexdigest()

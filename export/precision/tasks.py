@@ -24,6 +24,16 @@ Figures = dict[str, float]
 
 
 @dataclass(frozen=True)
+class Asked:
+    """Which task is wanted; as the arguments of `task_of`."""
+
+    preset: str
+    work: Path
+    items: int | None = None
+    engines: Path | None = None
+
+
+@dataclass(frozen=True)
 class Task:
     """calibration, judged: input name -> (items, ...)
 
@@ -35,9 +45,13 @@ class Task:
     figures: Callable[[Mapping[str, np.ndarray]], Figures]
 
 
-def task_of(preset: str, work: Path | None = None, items: int | None = None) -> Task:
+def task_of(
+    preset: str, work: Path | None = None, items: int | None = None, engines: Path | None = None
+) -> Task:
     """The task of a preset; work: its training's folder; items: judge at most so many.
 
+    engines: folder of model folders, for a pipeline whose answers are written by one of them, which is not
+             judged itself; may be left out by whom calibrates only
     errors: ValueError for a pipeline without a task, and what its training raises for data it cannot make
     """
     pipeline = pipeline_of(preset) if preset in PRESETS else preset
@@ -46,18 +60,18 @@ def task_of(preset: str, work: Path | None = None, items: int | None = None) -> 
             f"{preset}: expected a preset of {', '.join(TASKS)}; declare its task in "
             "export/precision/tasks.py"
         )
-    return TASKS[pipeline](preset, work or TASKS_FOLDER / preset, items)
+    return TASKS[pipeline](Asked(preset, work or TASKS_FOLDER / preset, items, engines))
 
 
-def weld_inspection(preset: str, work: Path, items: int | None = None) -> Task:
+def weld_inspection(asked: Asked) -> Task:
     """Runs of sessions that training has not seen: accuracy of the class, AUROC of the anomaly score."""
     from training.metrics import judge_classes, judge_scores
     from training.weld_training import recipe_of, weld_dataset
     from training.workplace import Workplace
 
-    dataset, recipe = weld_dataset(preset, Workplace(work, work)), recipe_of(preset)
+    dataset, recipe = weld_dataset(asked.preset, Workplace(asked.work, asked.work)), recipe_of(asked.preset)
     splits = dataset.split(dict(recipe.shares), recipe.data_seed)
-    rows = splits["held_out"][:items]
+    rows = splits["held_out"][: asked.items]
     labels = dataset.labels[rows]
 
     def arrays(chosen: Sequence[int]) -> Arrays:
@@ -85,14 +99,14 @@ WELD = {
 }
 
 
-def video_quality(preset: str, work: Path, items: int | None = None) -> Task:
+def video_quality(asked: Asked) -> Task:
     """Clips of contents that training has not seen: rank correlation with their VMAF."""
     from training.quality_metrics import plcc, srcc
     from training.quality_training import clip_dataset
     from training.workplace import Workplace
 
-    dataset = clip_dataset(preset, Workplace(work, work))
-    rows = spread(dataset.splits["held_out"], items or CLIPS)
+    dataset = clip_dataset(asked.preset, Workplace(asked.work, asked.work))
+    rows = spread(dataset.splits["held_out"], asked.items or CLIPS)
     scores = dataset.scores[rows]
 
     def arrays(chosen: Sequence[int]) -> Arrays:
@@ -106,7 +120,7 @@ def video_quality(preset: str, work: Path, items: int | None = None) -> Task:
     return Task(arrays(spread(dataset.splits["train"], CALIBRATION)), arrays(rows), figures)
 
 
-def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
+def vision_language(asked: Asked) -> Task:
     """easy-VQA's test questions: how many are answered right."""
     from tokenizers import Tokenizer
 
@@ -114,7 +128,7 @@ def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
     from multimodal.vision_language.tokenizer import tokenise, tokenizer_json
     from training.vision_language_features import pixels_of
 
-    sizes = VISION_LANGUAGE_PRESETS[preset]
+    sizes = VISION_LANGUAGE_PRESETS[asked.preset]
     tokenizer = Tokenizer.from_str(tokenizer_json(sizes))
 
     def words(texts: Sequence[str]) -> Arrays:
@@ -126,7 +140,7 @@ def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
         named = {"image_pixels": pixels_of(photos, sizes.photo.size_px)[:, None], **words(questions)}
         return named | _all_there(len(questions), ("image", "text")), answers
 
-    judged, answers = arrays("test", items or QUESTIONS)
+    judged, answers = arrays("test", asked.items or QUESTIONS)
 
     def figures(said: Mapping[str, np.ndarray]) -> Figures:
         return {"accuracy": float((said["answer_probabilities"].argmax(axis=1) == answers).mean())}
@@ -134,28 +148,41 @@ def vision_language(preset: str, work: Path, items: int | None = None) -> Task:
     return Task(arrays("train", CALIBRATION)[0], judged, figures)
 
 
-def visual_question_answering(preset: str, work: Path, items: int | None = None) -> Task:
-    """easy-VQA's test questions; no figures: words come from the generator, which stays in fp32, and the
-    engines before it are held to their tensors.
+def visual_question_answering(asked: Asked) -> Task:
+    """easy-VQA's test questions: how many are answered right by the generator, which reads what the engines
+    before it leave and stays in fp32 itself.
     """
+    from export.precision.words import Answerer
     from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS
     from multimodal.visual_question.tokenizer import build_tokenizer
+    from training.easy_vqa import answer_names
 
-    sizes = VISUAL_QUESTION_PRESETS[preset]
+    sizes = VISUAL_QUESTION_PRESETS[asked.preset]
     tokenizer = build_tokenizer(sizes)
     length, pad = sizes.question_length, sizes.text.tokens.pad
 
-    def arrays(split: str, count: int) -> Arrays:
-        photos, questions, _ = _questions(split, count)
+    def arrays(split: str, count: int) -> tuple[Arrays, np.ndarray]:
+        photos, questions, answers = _questions(split, count)
         ids = np.full((len(questions), length), pad, np.int64)
         mask = np.zeros_like(ids)
         for row, encoding in enumerate(tokenizer.encode_batch(list(questions))):
             kept = encoding.ids[:length]
             ids[row, : len(kept)], mask[row, : len(kept)] = kept, 1
         named = {"image_pixels": np.stack(photos)[:, None], "input_ids": ids, "attention_mask": mask}
-        return named | _all_there(len(questions), ("image", "question"))
+        return named | _all_there(len(questions), ("image", "question")), answers
 
-    return Task(arrays("train", CALIBRATION), arrays("test", items or QUESTIONS // 4), lambda answers: {})
+    judged, truth = arrays("test", asked.items or QUESTIONS)
+    wanted = [answer_names()[answer] for answer in truth]
+
+    def figures(answers: Mapping[str, np.ndarray]) -> Figures:
+        if asked.engines is None:
+            raise ValueError(f"{asked.preset}: expected the folder of its engines, got none; name it")
+        said = Answerer(asked.engines / f"{asked.preset}_answers").answers(
+            answers["question_states"], answers["attention_mask"]
+        )
+        return {"accuracy": float(np.mean([one == right for one, right in zip(said, wanted, strict=True)]))}
+
+    return Task(arrays("train", CALIBRATION)[0], judged, figures)
 
 
 def _questions(split: str, count: int) -> tuple[list[np.ndarray], tuple[str, ...], np.ndarray]:
@@ -180,7 +207,7 @@ def spread(rows: Sequence[int], count: int) -> list[int]:
     return [rows[place] for place in np.linspace(0, len(rows) - 1, count).round().astype(int)]
 
 
-TASKS: dict[str, Callable[[str, Path, int | None], Task]] = {
+TASKS: dict[str, Callable[[Asked], Task]] = {
     "weld_inspection": weld_inspection,
     "video_quality": video_quality,
     "vision_language": vision_language,
