@@ -17,6 +17,10 @@ from export.contract import Contract
 from export.parity import Arrays, Run
 
 
+class Misshapen(ValueError):
+    """An engine answers other rows than it was asked for."""
+
+
 class Chain:
     """contracts: of the engines, in any order; ValueError where one waits for what a later one leaves."""
 
@@ -62,12 +66,19 @@ class Chain:
 
 
 def in_batches(run: Run, contract: Contract, arrays: Mapping[str, np.ndarray]) -> Arrays:
-    """One engine's answers on all items, at most as many at a time as its contract allows."""
+    """One engine's answers on all items, at most as many at a time as its contract allows.
+
+    errors: Misshapen
+    """
     items = len(arrays[contract.inputs[0].name])
-    parts = [
-        run(feed(contract, arrays, start, min(start + contract.max_batch, items)))
-        for start in range(0, items, contract.max_batch)
-    ]
+    parts = []
+    for start in range(0, items, contract.max_batch):
+        rows = min(contract.max_batch, items - start)
+        part = run(feed(contract, arrays, start, start + rows))
+        for name, array in part.items():
+            if len(array) != rows:
+                raise Misshapen(f"{contract.name}: expected {rows} rows of {name}, got {len(array)}")
+        parts.append(part)
     return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
 
 

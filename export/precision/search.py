@@ -19,7 +19,7 @@ import numpy as np
 from export.budgets import PrecisionBudget
 from export.parity import Arrays, Run
 from export.precision.candidates import BITS, REFERENCE, Bench, Candidate, keeping
-from export.precision.chain import Chain, feed
+from export.precision.chain import Chain, Misshapen, feed
 from export.precision.tasks import Figures, Task
 
 ROUNDS = 15  # of one request each, all candidates of a model in turn: their ratio, not their speed, is kept
@@ -160,7 +160,11 @@ class Search:
     def trial(self, model: str, candidate: Candidate, speed: float | None) -> Trial:
         """Judge one engine as the candidate, the others in fp32."""
         runs = self.plain | {model: self.benches[model].run(candidate)}
-        answers = self.chain.answers(runs, self.whole, self.chain.after(model))
+        try:
+            answers = self.chain.answers(runs, self.whole, self.chain.after(model))
+        except Misshapen as error:  # OpenVINO, of some graphs in int8 that choose rows
+            drops = dict.fromkeys(self.figures, float("nan"))
+            return Trial(model, candidate, float("inf"), "", drops, speed, (str(error),))
         return self.judged(model, candidate, answers, speed)
 
     def together(self, choices: Mapping[str, Trial]) -> Trial:
@@ -213,10 +217,14 @@ class Search:
 def apart(
     wanted: Mapping[str, np.ndarray], got: Mapping[str, np.ndarray], names: Sequence[str]
 ) -> tuple[float, str]:
-    """The largest relative error in L2 of any tensor of numbers, infinite where one is not finite."""
+    """The largest relative error in L2 of any tensor of numbers, infinite where one is not finite or has
+    another shape.
+    """
     errors = {}
     for name in names:
         a, b = wanted[name].astype(np.float64), got[name].astype(np.float64)
+        if a.shape != b.shape:
+            return float("inf"), name
         size = float(np.linalg.norm(a))
         errors[name] = float(np.linalg.norm(a - b)) / size if size else float(np.abs(b).max(initial=0.0))
         if not np.isfinite(errors[name]):

@@ -64,6 +64,14 @@ def test_answers_are_copies_that_the_next_run_leaves_alone(network):
     np.testing.assert_array_equal(first, kept)
 
 
+def test_an_answer_has_the_name_that_the_graph_gives_it(network, tmp_path):
+    model = onnx.load(network)
+    model.graph.node[-1].output[0] = "a_name_before_it"
+    model.graph.node.append(helper.make_node("Identity", ["a_name_before_it"], ["y"]))
+    onnx.save(model, tmp_path / "named.onnx")
+    assert list(runtime(tmp_path / "named.onnx", "openvino")(rows(2))) == ["y"]
+
+
 @pytest.mark.parametrize(
     ("engine", "precision", "sentence"),
     [

@@ -38,10 +38,19 @@ def thirds_graph() -> onnx.ModelProto:
     return graph_of(helper.make_node("MatMul", ["x", "table"], ["answer"]), "x", TensorProto.FLOAT, table)
 
 
+def renamed_graph() -> onnx.ModelProto:
+    """The same; OpenVINO knows its answer by two names."""
+    model = scaling_graph()
+    model.graph.node[0].output[0] = "a_name_before_it"
+    model.graph.node.append(helper.make_node("Identity", ["a_name_before_it"], ["answer"]))
+    return model
+
+
 @pytest.fixture(scope="module")
 def models(tmp_path_factory) -> Path:
     folder = tmp_path_factory.mktemp("openvino")
     write(folder, "scale", scaling_graph(), "-1")
+    write(folder, "renamed", renamed_graph(), "-1")
     write(folder, "thirds", thirds_graph(), str(WIDTH))
     write(folder, "coarse_thirds", thirds_graph(), str(WIDTH), BF16)
     return folder
@@ -49,7 +58,7 @@ def models(tmp_path_factory) -> Path:
 
 @pytest.fixture(scope="module")
 def client(models):
-    names = ["scale", "thirds", "coarse_thirds"]
+    names = ["scale", "renamed", "thirds", "coarse_thirds"]
     with serving.running(names, models) as address, InferenceServerClient(address.grpc) as connected:
         yield connected
 
@@ -60,6 +69,11 @@ def test_a_request_that_fails_does_not_take_its_neighbours_along(client):
     assert [results[k].as_numpy("answer").tolist() for k in (0, 2)] == [[[1, 2, 3]]] * 2
     assert isinstance(results[1], InferenceServerException)
     assert "openvino: " in results[1].message()
+
+
+def test_an_answer_is_found_by_the_configurations_name_for_it(client):
+    answer = ask(client, "renamed", "x", np.ones((1, 3), np.float32)).as_numpy("answer")
+    assert answer.tolist() == [[1, 2, 3]]
 
 
 @pytest.mark.skipif(not supports("bf16"), reason="this processor has no bf16 instructions")

@@ -12,6 +12,7 @@ import json  # noqa: E402
 import os  # noqa: E402
 from collections.abc import Mapping, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
+from typing import Any  # noqa: E402
 
 import openvino as ov  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
@@ -35,7 +36,8 @@ class TritonPythonModel:
         compiled = load(path, wanted)
         _say_what_it_runs(config["name"], compiled, wanted)
         inputs, outputs = (
-            [port.get_any_name() for port in ports] for ports in (compiled.inputs, compiled.outputs)
+            [_name(port, config[kind]) for port in getattr(compiled, f"{kind}s")]
+            for kind in ("input", "output")
         )
         batches.check_names(path, config, inputs, outputs)
         request = compiled.create_infer_request()
@@ -51,6 +53,12 @@ class TritonPythonModel:
     def execute(self, requests: Sequence["pb_utils.InferenceRequest"]) -> list["pb_utils.InferenceResponse"]:
         """One response for each request, in order."""
         return self._batches.execute(requests)
+
+
+def _name(port: Any, declared: Sequence[Mapping]) -> str:
+    """What the configuration calls it, if it has that name: a tensor behind int8 may have several."""
+    known = {tensor["name"] for tensor in declared} & set(port.get_names())
+    return known.pop() if known else port.get_any_name()
 
 
 def settings(config: Mapping) -> dict[str, object]:

@@ -108,3 +108,23 @@ def test_speed_is_measured_where_this_machine_can_say(tmp_path):
 @pytest.mark.parametrize("target", CANDIDATES)
 def test_every_target_ends_in_fp32(target):
     assert CANDIDATES[target][-1].precision == "fp32"
+
+
+class Forgetful(Bench):
+    """Leaves out the last row in int8, as OpenVINO leaves out all of some graphs."""
+
+    def run(self, candidate):
+        plain = super().run(candidate)
+        if candidate.precision != "int8":
+            return plain
+        return lambda arrays: {name: array[:-1] for name, array in plain(arrays).items()}
+
+
+def test_an_engine_that_answers_other_rows_is_refused_and_no_reason_to_stop(tmp_path):
+    bench = Forgetful(CONTRACT, Network().plain().plain().graph(), inputs(32, seed=2), tmp_path)
+    task = Task(inputs(32, seed=2), inputs(64, seed=1), lambda answers: {"accuracy": 1.0})
+    found = Search(Chain([CONTRACT]), {"made": bench}, task, BUDGET, CANDIDATES["cpu"]).found()
+    first = tried(found, "int8")[0]
+    assert "rows of y, got" in first.faults[0]
+    assert found.choices["made"].precision != "int8"
+    json.dumps(found.record("made"), allow_nan=False)
