@@ -76,11 +76,12 @@ class Scene:
 
     def await_another_server(self, pid: int) -> None:
         """The supervisor starts it at once after the first crash, ever more slowly after further ones."""
-        until(
-            lambda: self.served.state().phase == "ready" and self.served.state().server_pid != pid,
-            "the server to be started again",
-            timeout_s=90.0,
-        )
+
+        def another() -> bool:
+            state = self.served.state()  # once: between two looks the phase may leave the server that died
+            return state.phase == "ready" and state.server_pid != pid
+
+        until(another, "the server to be started again", timeout_s=90.0)
 
     def prepared(self) -> int:
         """The number of a good set that waits, freshly prepared."""
