@@ -86,7 +86,7 @@ def engine(job: Job, promised: Contract) -> list[ParityRow]:
         rows += plans.write_graph(job.folder, gpu, job.precision, expected, constants, job.keep)
         if all(row.ok for row in rows):
             plans.write_plan(job.folder, gpu, job.order, plans.cache_of(job.repository))
-            rows += plans.compare_plan(job.folder, gpu, job.order, expected, engines.constants(module))
+            rows += plans.compare_plan(job.folder, gpu, job.order, expected, constants)
     return rows
 
 

@@ -88,7 +88,8 @@ class Recipe:
     @property
     def graphs(self) -> Recipe:
         """The recipe of the graphs that a plan was built from; of graphs its own."""
-        return replace(self, target="", precision="", engine="", device="", build="", builder_sha256="")
+        nothing_planned: dict[str, Any] = dict.fromkeys(PLANNED, "")
+        return replace(self, **nothing_planned)
 
 
 def recipe(contract: Contract, preset: str, weights_sha256: str, fusion: str = "") -> Recipe:
