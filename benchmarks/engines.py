@@ -19,10 +19,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from export import contract, cpu_engines
-from export.contract import Contract
 from export.example_inputs import draw
 from export.parity import Arrays, Run
 from export.pipelines import pipeline_of
+from export.precision.chain import Chain
 from serving.control import REPOSITORY
 
 SEED = 7
@@ -59,28 +59,22 @@ class Plan:
         return (self.engines / model if self.engines else self.repository / model / "1") / FILE
 
 
-@dataclass(frozen=True)
-class Chain:
-    """The engines of one request in the order of the ensemble's steps, and what they read.
+def timed(run: Run, model: str, spent: Spent) -> Run:
+    """The same, noting in `spent` what every call took."""
 
-    maps: model -> (tensor of the model -> wire, for its inputs), the same for its outputs
-    wires: what no engine makes, drawn: (1, ...) of each
-    """
+    def running(inputs: Mapping[str, NDArray[Any]]) -> Arrays:
+        began = np.array([time.perf_counter(), time.process_time()])
+        answer = run(inputs)
+        spent[model] = (np.array([time.perf_counter(), time.process_time()]) - began) * 1e3
+        return answer
 
-    contracts: Mapping[str, Contract]
-    maps: Mapping[str, tuple[Mapping[str, str], Mapping[str, str]]]
-    wires: Arrays
+    return running
 
-    def run(self, engines: Mapping[str, Run]) -> tuple[Arrays, Spent]:
-        """All wires of one request, and the milliseconds of each model."""
-        wires, spent = dict(self.wires), {}
-        for model, (inputs, outputs) in self.maps.items():
-            sent = {name: wires[wire] for name, wire in inputs.items()}
-            began = np.array([time.perf_counter(), time.process_time()])
-            answer = engines[model](sent)
-            spent[model] = (np.array([time.perf_counter(), time.process_time()]) - began) * 1e3
-            wires |= {wire: answer[name] for name, wire in outputs.items()}
-        return wires, spent
+
+def once(chain: Chain, engines: Mapping[str, Run], inputs: Arrays) -> tuple[Arrays, Spent]:
+    """All tensors of one request, and the milliseconds of each model."""
+    spent: Spent = {}
+    return chain.answers({name: timed(run, name, spent) for name, run in engines.items()}, inputs), spent
 
 
 def measure(preset: str, plan: Plan) -> dict[str, Any]:
@@ -90,10 +84,8 @@ def measure(preset: str, plan: Plan) -> dict[str, Any]:
     """
     chain = chain_of(preset, plan)
     threads = plan.threads or len(os.sched_getaffinity(0))
-    settings = {name: dict.fromkeys(chain.maps, setting) for name, setting in _possible().items()}
-    settings[SERVED] = {
-        model: cpu_engines.configured(promised) for model, promised in chain.contracts.items()
-    }
+    settings = {name: dict.fromkeys(chain.models, setting) for name, setting in _possible().items()}
+    settings[SERVED] = {promised.name: cpu_engines.configured(promised) for promised in chain.contracts}
     loaded: dict[tuple[str, str, str], Run] = {}
     for chosen in settings.values():
         for model, (engine, precision) in chosen.items():
@@ -122,20 +114,22 @@ def chain_of(preset: str, plan: Plan) -> Chain:
     pipeline = pipeline_of(preset)
     steps = contract.load(plan.repository, pipeline, "cpu").steps
     steps = tuple(step for step in steps if step.model.startswith(f"{preset}_"))
-    promised = {step.model: contract.load(plan.repository, step.model, "cpu") for step in steps}
-    engines = {name: one for name, one in promised.items() if one.engine in cpu_engines.ENGINES}
+    promised = [contract.load(plan.repository, step.model, "cpu") for step in steps]
+    engines = [one for one in promised if one.engine in cpu_engines.ENGINES]
     if not engines:
         raise ValueError(f"preset: expected one that {pipeline} serves on a CPU, got {preset}")
-    for model in engines:
-        if not plan.file(model).is_file():
-            raise FileNotFoundError(f"{plan.file(model)} is missing; run `python -m export {preset}`")
-    wires: Arrays = {}
-    for step in steps:
-        if step.model in engines:
-            drawn = draw(engines[step.model], 1, SEED)
-            wires = {wire: drawn[name] for name, wire in step.inputs.items()} | wires
-    maps = {step.model: (step.inputs, step.outputs) for step in steps if step.model in engines}
-    return Chain(engines, maps, wires)
+    for one in engines:
+        if not plan.file(one.name).is_file():
+            raise FileNotFoundError(f"{plan.file(one.name)} is missing; run `python -m export {preset}`")
+    return Chain(engines)
+
+
+def drawn(chain: Chain) -> Arrays:
+    """What no engine makes, for one request: (1, ...) of each."""
+    found: Arrays = {}
+    for promised in chain.contracts:
+        found = draw(promised, 1, SEED) | found
+    return {name: found[name] for name in chain.inputs}
 
 
 def _possible() -> dict[str, tuple[str, str]]:
@@ -149,14 +143,16 @@ def _possible() -> dict[str, tuple[str, str]]:
 def _rounds(
     chain: Chain, runs: Mapping[str, Mapping[str, Run]], rounds: int
 ) -> tuple[dict[str, list[Spent]], dict[str, Arrays]]:
-    """Setting -> what every round spent, and its wires; each round begins with another setting."""
-    names = list(runs)
-    answers = {name: chain.run(engines)[0] for name, engines in runs.items() for _ in range(WARM_UP)}
+    """Setting -> what every round spent, and its tensors; each round begins with another setting."""
+    names, inputs = list(runs), drawn(chain)
+    answers = {
+        name: once(chain, engines, inputs)[0] for name, engines in runs.items() for _ in range(WARM_UP)
+    }
     times: dict[str, list[Spent]] = {name: [] for name in names}
     for turn in range(rounds):
         for position in range(len(names)):
             name = names[(turn + position) % len(names)]
-            times[name].append(chain.run(runs[name])[1])
+            times[name].append(once(chain, runs[name], inputs)[1])
     return times, answers
 
 
@@ -183,12 +179,12 @@ def _column(times: Mapping[str, Sequence[Spent]], name: str, models: tuple[str, 
 
 
 def _apart(chain: Chain, wanted: Arrays, got: Arrays) -> dict[str, float]:
-    """Wire that an engine makes -> largest difference, as a share of its largest value."""
-    made = [wire for _, outputs in chain.maps.values() for wire in outputs.values()]
+    """Output of an engine -> largest difference, as a share of its largest value."""
+    made = [tensor.name for promised in chain.contracts for tensor in promised.outputs]
     return {
-        wire: round(float(np.abs(got[wire] - wanted[wire]).max() / max(np.abs(wanted[wire]).max(), 1e-9)), 6)
-        for wire in made
-        if np.issubdtype(wanted[wire].dtype, np.floating)
+        name: round(float(np.abs(got[name] - wanted[name]).max() / max(np.abs(wanted[name]).max(), 1e-9)), 6)
+        for name in made
+        if np.issubdtype(wanted[name].dtype, np.floating)
     }
 
 

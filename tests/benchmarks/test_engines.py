@@ -5,12 +5,18 @@ import pytest
 
 from benchmarks import engines
 from benchmarks.__main__ import make_parser
-from export.contract import load
+from export.contract import Contract, Tensor
+from export.precision.chain import Chain
 
 
 def spent(*milliseconds: float) -> dict[str, np.ndarray]:
     """Of two models; the processor took half of the clock's time."""
     return {name: np.array([ms, ms / 2]) for name, ms in zip(("a", "b"), milliseconds, strict=True)}
+
+
+def engine(name: str, takes: str, leaves: str) -> Contract:
+    sides = [(Tensor(one, "FP32", (2,)),) for one in (takes, leaves)]
+    return Contract(name, *sides, 4, "onnxruntime")
 
 
 def test_ratios_are_medians_over_rounds_of_two_times_of_one_round():
@@ -37,10 +43,21 @@ def test_the_chain_is_every_engine_of_one_request_in_order(tmp_path):
         (tmp_path / name).mkdir()
         (tmp_path / name / engines.FILE).touch()
     chain = engines.chain_of("weld_small", engines.Plan(engines=tmp_path))
-    assert list(chain.maps)[-1] == "weld_small_fusion" and sorted(list(chain.maps)[:-1]) == sorted(names)
-    fusion = load(engines.REPOSITORY, "weld_small_fusion")
-    made = {wire for _, outputs in chain.maps.values() for wire in outputs.values()}
-    assert {tensor.name for tensor in fusion.inputs} <= set(chain.wires) | made
+    assert chain.models[-1] == "weld_small_fusion" and sorted(chain.models[:-1]) == sorted(names)
+    inputs = engines.drawn(chain)
+    assert inputs.keys() == chain.inputs and all(len(array) == 1 for array in inputs.values())
+
+
+def test_a_request_passes_every_engine_and_each_is_timed():
+    chain = Chain([engine("eye", "pixels", "tokens"), engine("fusion", "tokens", "answer")])
+    runs = {
+        "eye": lambda arrays: {"tokens": arrays["pixels"] + 1},
+        "fusion": lambda arrays: {"answer": arrays["tokens"] * 2},
+    }
+    ones = np.ones((1, 2), np.float32)
+    found, spent = engines.once(chain, runs, {"pixels": ones})
+    assert np.array_equal(found["answer"], 4 * ones)
+    assert list(spent) == ["eye", "fusion"] and all(took.shape == (2,) for took in spent.values())
 
 
 @pytest.mark.parametrize(
