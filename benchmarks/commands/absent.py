@@ -6,13 +6,13 @@ import argparse
 
 from benchmarks import record
 from benchmarks.commands.arguments import (
-    BUILD,
     Done,
     Mistyped,
     Verbs,
     add_repository,
     add_served,
     out_of,
+    prepared,
     say,
     served,
 )
@@ -40,11 +40,8 @@ def run(chosen: argparse.Namespace) -> Done:
             "without all its modalities"
         )
     from benchmarks import absent
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen)
     plan = absent.Plan(**(absent.QUICK if chosen.quick else {}), seed=chosen.seed)
     with served(chosen.url, [chosen.pipeline], chosen.repository) as url:
         result = absent.measure(url, chosen.repository, work, payloads, plan)

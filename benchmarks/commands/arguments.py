@@ -1,4 +1,4 @@
-"""What the commands share: the arguments of a served pipeline, and how one ends."""
+"""What the commands share: the arguments of a served pipeline, what they begin with, and how one ends."""
 
 from __future__ import annotations
 
@@ -8,13 +8,17 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, TypeAlias
+from typing import TYPE_CHECKING, Any, TypeAlias
 
-from benchmarks.record import ROOT
+from benchmarks import record
+from benchmarks.workloads import WORKLOADS, Workload, workload
+
+if TYPE_CHECKING:
+    from benchmarks import goodput
 
 BUILD = Path("build/benchmarks")
-REPOSITORY = ROOT / "model_repository"
-PIPELINES = ("weld_inspection", "video_quality", "vision_language", "visual_question_answering")
+REPOSITORY = record.ROOT / "model_repository"
+PIPELINES = tuple(WORKLOADS)
 
 Verbs: TypeAlias = "argparse._SubParsersAction[argparse.ArgumentParser]"
 
@@ -84,6 +88,26 @@ def add_repository(verb: argparse.ArgumentParser) -> None:
 def out_of(chosen: argparse.Namespace) -> Path:
     """Where the result goes."""
     return chosen.out or BUILD / f"{chosen.verb}_{chosen.pipeline}.json"
+
+
+def prepared(
+    chosen: argparse.Namespace, pipeline: str = ""
+) -> tuple[dict[str, Any], Workload, list[dict[str, Any]]]:
+    """The head of the result, the workload, and its requests; pipeline: of a verb that takes none.
+
+    The head comes first: the machine is not yet at work for us when it says how busy that is.
+    """
+    name = pipeline or chosen.pipeline
+    facts = record.circumstances(chosen.seed) | {"pipeline": name, "quick": chosen.quick}
+    work = workload(name)
+    return facts, work, work.payloads(chosen.seed, BUILD)
+
+
+def search_of(chosen: argparse.Namespace) -> goodput.Plan:
+    """How the goodput is searched."""
+    from benchmarks import goodput
+
+    return goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
 
 
 @contextmanager

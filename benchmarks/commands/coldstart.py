@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_repository, add_served, out_of, say
+from benchmarks.commands.arguments import Done, Verbs, add_repository, add_served, out_of, prepared, say
 
 
 def add(verbs: Verbs) -> None:
@@ -22,11 +22,8 @@ def add(verbs: Verbs) -> None:
 def run(chosen: argparse.Namespace) -> Done:
     """Measure, write JSON."""
     from benchmarks import coldstart
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen)
     result = coldstart.measure(chosen.repository, work, payloads, chosen.quick)
     say(coldstart.table(result))
     return Done(record.write(out_of(chosen), facts | {"result": result}))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_served, out_of, say, served
+from benchmarks.commands.arguments import Done, Verbs, add_served, out_of, prepared, say, search_of, served
 
 QUICK_SHARE = 0.2  # so that a quick run meets some at all
 
@@ -23,16 +23,12 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> Done:
     """Measure, write JSON; harm is judged in a quick run too."""
-    from benchmarks import corrupt, goodput
-    from benchmarks.workloads import workload
+    from benchmarks import corrupt
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
-    plan = goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
+    facts, work, payloads = prepared(chosen)
     share = QUICK_SHARE if chosen.quick else corrupt.SHARE
     with served(chosen.url, [chosen.pipeline]) as url:
-        result = corrupt.measure(url, work, payloads, plan, share)
+        result = corrupt.measure(url, work, payloads, search_of(chosen), share)
     say(corrupt.table(result))
     faults = corrupt.faults(result)
     return Done(record.write(out_of(chosen), facts | {"faults": faults, "result": result}), faults)

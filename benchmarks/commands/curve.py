@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_served, out_of, say, served
+from benchmarks.commands.arguments import (
+    Done,
+    Verbs,
+    above_zero,
+    add_served,
+    out_of,
+    prepared,
+    say,
+    search_of,
+    served,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -25,16 +35,12 @@ def run(chosen: argparse.Namespace) -> Done:
     """Measure, write JSON and the picture."""
     from benchmarks import curve, curve_picture, goodput
     from benchmarks.verified import subject
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen)
     plan = curve.Plan(**(curve.QUICK if chosen.quick else {}), seed=chosen.seed)
-    search = goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
     with served(chosen.url, [chosen.pipeline]) as url:
         asked = subject(url, work, payloads)
-        found = None if chosen.rate else goodput.measure(asked, search)
+        found = None if chosen.rate else goodput.measure(asked, search_of(chosen))
         rate_hz = chosen.rate or (found["goodput_hz"]["median"] if found else 0.0)
         if not rate_hz:
             raise RuntimeError(

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_repository, add_served, out_of, say, served
+from benchmarks.commands.arguments import (
+    Done,
+    Verbs,
+    add_repository,
+    add_served,
+    out_of,
+    prepared,
+    say,
+    served,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -24,11 +33,8 @@ def run(chosen: argparse.Namespace) -> Done:
     """Measure, write JSON; a goal that is missed is a figure."""
     from benchmarks import floor
     from benchmarks.verified import subject
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen)
     plan = floor.Plan(**(floor.QUICK if chosen.quick else {}))
     with served(chosen.url, [chosen.pipeline], chosen.repository) as url:
         result = floor.measure(subject(url, work, payloads), chosen.repository, plan)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_served, out_of, say, served
+from benchmarks.commands.arguments import Done, Verbs, add_served, out_of, prepared, say, search_of, served
 
 
 def add(verbs: Verbs) -> None:
@@ -24,14 +24,10 @@ def run(chosen: argparse.Namespace) -> Done:
     """Search, write JSON; a quick run is not judged."""
     from benchmarks import goodput
     from benchmarks.verified import subject
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
-    plan = goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
+    facts, work, payloads = prepared(chosen)
     with served(chosen.url, [chosen.pipeline]) as url:
-        result = goodput.measure(subject(url, work, payloads), plan)
+        result = goodput.measure(subject(url, work, payloads), search_of(chosen))
     say(goodput.table(result))
     faults = [] if chosen.quick else goodput.faults(result)
     return Done(record.write(out_of(chosen), facts | {"faults": faults, "result": result}), faults)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_served, out_of, say, served
+from benchmarks.commands.arguments import Done, Verbs, add_served, out_of, prepared, say, served
 
 
 def add(verbs: Verbs) -> None:
@@ -22,11 +22,8 @@ def run(chosen: argparse.Namespace) -> Done:
     """Measure, write JSON."""
     from benchmarks import offline
     from benchmarks.verified import subject
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    work = workload(chosen.pipeline)
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen)
     plan = offline.Plan(**(offline.QUICK if chosen.quick else {}))
     with served(chosen.url, [chosen.pipeline]) as url:
         result = offline.measure(subject(url, work, payloads), plan)

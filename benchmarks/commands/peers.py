@@ -6,7 +6,7 @@ import argparse
 from pathlib import Path
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_repository, say
+from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_repository, prepared, say
 
 NAMES = ("fast_api", "lit_serve", "bento_ml", "ray_serve", "ml_server")
 VARIANTS = ("torch", "same-engines")
@@ -42,11 +42,8 @@ def run(chosen: argparse.Namespace) -> Done:
     from benchmarks.peers.checking import reference, served_engines
     from benchmarks.peers.settings import SAME_ENGINES
     from benchmarks.peers.sides import Question, Side
-    from benchmarks.workloads import workload
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": "weld_inspection", "quick": chosen.quick}
-    work = workload("weld_inspection")
-    payloads = work.payloads(chosen.seed, BUILD)
+    facts, work, payloads = prepared(chosen, "weld_inspection")
     engines = served_engines(chosen.repository)
     sides = [
         Side(PEERS[name], variant, engines if variant == SAME_ENGINES else {})

@@ -5,7 +5,16 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, add_repository, add_served, out_of, say
+from benchmarks.commands.arguments import (
+    Done,
+    Verbs,
+    add_repository,
+    add_served,
+    out_of,
+    prepared,
+    say,
+    search_of,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -23,15 +32,12 @@ def add(verbs: Verbs) -> None:
 
 def run(chosen: argparse.Namespace) -> Done:
     """Search, write JSON and the winner's configurations."""
-    from benchmarks import goodput, tune
-    from benchmarks.workloads import workload
+    from benchmarks import tune
 
-    facts = record.circumstances(chosen.seed) | {"pipeline": chosen.pipeline, "quick": chosen.quick}
-    pipeline = workload(chosen.pipeline)
-    payloads = pipeline.payloads(chosen.seed, BUILD)
-    plan = goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
+    facts, work, payloads = prepared(chosen)
     knobs = tune.QUICK_KNOBS if chosen.quick else tune.KNOBS
     path = out_of(chosen)
-    result = tune.measure(chosen.repository, pipeline, payloads, plan, path.with_suffix(""), knobs)
+    beside = path.with_suffix("")
+    result = tune.measure(chosen.repository, work, payloads, search_of(chosen), beside, knobs)
     say(tune.table(result))
     return Done(record.write(path, facts | {"result": result}))

@@ -8,8 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from benchmarks.workloads import WORKLOADS
+
 NOT_MEASURED = "not measured"
-PIPELINES = ("weld_inspection", "video_quality", "vision_language", "visual_question_answering")
+PIPELINES = tuple(WORKLOADS)
 VERBS = (
     "goodput", "curve", "floor", "offline", "stages", "absent", "corrupt", "coldstart", "swap", "peers",
     "accuracy", "ladder", "load",

@@ -6,8 +6,7 @@ import pytest
 
 from benchmarks.__main__ import main, make_parser
 from benchmarks.commands import COMMANDS
-from benchmarks.commands.arguments import PIPELINES, Done, above_zero
-from benchmarks.workloads import WORKLOADS
+from benchmarks.commands.arguments import Done, above_zero
 
 LOADS = ("goodput", "curve", "offline", "floor", "absent", "corrupt", "coldstart", "tune")
 
@@ -35,10 +34,6 @@ def test_every_load_takes_a_pipeline_a_seed_a_quick_form_and_a_place(verb):
         "x.json",
     )
     assert make_parser().parse_args([verb]).pipeline == "weld_inspection"
-
-
-def test_every_pipeline_of_the_command_line_has_a_workload():
-    assert tuple(WORKLOADS) == PIPELINES
 
 
 def test_the_status_is_that_of_the_faults_unless_a_command_says_more(tmp_path):

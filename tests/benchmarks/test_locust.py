@@ -21,7 +21,8 @@ from crossfuse import PIPELINES
 from crossfuse._payloads import infer_request
 
 import serving
-from benchmarks import load
+from benchmarks.commands import load
+from benchmarks.commands.arguments import Done
 from benchmarks.load import closed_loop, locust_run, samples
 from benchmarks.load.locust_run import Session
 from benchmarks.stages import welds
@@ -139,9 +140,8 @@ def test_the_command_lets_a_spike_run_to_its_end_and_writes_one_json(url, tmp_pa
     parser = argparse.ArgumentParser()
     load.add(parser.add_subparsers())
     words = ["load", "--url", url, "--shape", "spike", "--quick", "--out", str(tmp_path / "load.json")]
-    path, faults = load.run(parser.parse_args(words))
-    assert (path, faults) == (tmp_path / "load.json", [])
-    written = json.loads(path.read_text())
+    assert load.run(parser.parse_args(words)) == Done(tmp_path / "load.json", [])
+    written = json.loads((tmp_path / "load.json").read_text())
     assert written["quick"] and written["seed"] == 7
     assert written["result"]["shape"] == "spike" and written["result"]["all"]["requests"] > 0
 

@@ -8,7 +8,8 @@ import xml.etree.ElementTree as ElementTree
 import numpy as np
 import pytest
 
-from benchmarks import report
+from benchmarks.commands import report
+from benchmarks.commands.arguments import Done
 from benchmarks.report import markdown, results
 from benchmarks.report.axes import Scale, apart, linear_ticks, log_ticks
 from benchmarks.report.page import page
@@ -155,7 +156,7 @@ def test_the_command_writes_page_and_table_and_fills_the_readme(folder, tmp_path
     chosen = parsed(
         [str(write_all(folder)), "--out", str(tmp_path / "r" / "report.html"), "--into", str(readme)]
     )
-    assert report.run(chosen) == (tmp_path / "r" / "report.html", [])
+    assert report.run(chosen) == Done(tmp_path / "r" / "report.html", [])
     table = (tmp_path / "r" / "report.md").read_text()
     assert table.startswith(f"| {' | '.join(COLUMNS)} |\n")
     assert f"| **{OURS}** | 20 [19-21] |" in table
@@ -174,13 +175,11 @@ def test_a_doubtful_run_is_shown_but_never_quoted(folder, tmp_path, disturbed, r
     write(folder, "goodput", **disturbed)
     readme = tmp_path / "README.md"
     readme.write_text("unchanged")
-    out, faults = report.run(
-        parsed([str(folder), "--out", str(tmp_path / "report.html"), "--into", str(readme)])
-    )
-    assert reason in faults[0] and faults[0].startswith("not put into README.md: goodput_0.json: ")
+    done = report.run(parsed([str(folder), "--out", str(tmp_path / "report.html"), "--into", str(readme)]))
+    assert reason in done.faults[0] and done.faults[0].startswith("not put into README.md: goodput_0.json: ")
     assert readme.read_text() == "unchanged"
-    assert reason in out.read_text()
-    assert "nothing of this table is to be quoted" in out.with_suffix(".md").read_text()
+    assert reason in done.path.read_text()
+    assert "nothing of this table is to be quoted" in done.path.with_suffix(".md").read_text()
 
 
 def test_a_readme_without_marks_is_told(folder, tmp_path):
