@@ -1,7 +1,5 @@
 """Absent modalities: which models a branch has, ratios by arithmetic, mixtures, and a run of the verb."""
 
-import json
-
 import pytest
 
 from benchmarks import absent
@@ -63,20 +61,9 @@ def test_a_pipeline_that_needs_all_modalities_is_mistyped(pipeline, capsys):
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_compares_every_modality_with_its_branch(exported, weld_server, bench, capsys):
-    words = [
-        "absent",
-        "--quick",
-        "--url",
-        weld_server.grpc,
-        "--repository",
-        str(exported),
-        "--out",
-        "absent.json",
-    ]
-    assert main(words) == 0
+def test_the_verb_compares_every_modality_with_its_branch(exported, measured, capsys):
+    found = measured("absent", "--repository", str(exported))
     assert "mean batch: uniform" in capsys.readouterr().err
-    found = json.loads((bench / "absent.json").read_text())["result"]
     assert list(found["modalities"]) == ["video", "image", "audio", "sensor"]
     for one in found["modalities"].values():
         assert one["ratio"]["median"] > 0 and len(one["models_hz"]) == 2

@@ -1,12 +1,9 @@
 """Corrupt requests among others: how they are made, who counts as harmed, and a run of the verb."""
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import corrupt
-from benchmarks.__main__ import main
 from benchmarks.corrupt import KINDS, corrupted, goals, harm, mixed
 from benchmarks.verified import Expected, judged
 from tests.benchmarks.test_goodput import STRICT
@@ -62,10 +59,9 @@ def test_nobody_may_be_harmed_and_little_may_be_lost(wrong, kept, reached):
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_harms_nobody_on_a_real_server(weld_server, bench, capsys):
-    assert main(["corrupt", "--quick", "--url", weld_server.grpc, "--out", "corrupt.json"]) == 0
+def test_the_verb_harms_nobody_on_a_real_server(measured, capsys):
+    found = measured("corrupt")
     assert "corrupt among" in capsys.readouterr().err
-    found = json.loads((bench / "corrupt.json").read_text())["result"]
     assert found["kinds"] == [kind.__name__ for kind in KINDS]
     assert found["harm"]["innocent_failed"] == found["harm"]["innocent_wrong"] == 0
     assert found["harm"]["innocent"] > 0

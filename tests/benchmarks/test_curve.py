@@ -1,12 +1,9 @@
 """The load curve: rows of several runs, what overload leaves, the picture, and a run of the verb."""
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import curve, curve_picture
-from benchmarks.__main__ import main
 from benchmarks.curve import overload, row
 from benchmarks.verified import judged
 from tests.benchmarks.test_goodput import EXPECTED, STRICT
@@ -67,10 +64,9 @@ def test_the_picture_is_drawn_also_of_a_point_without_answers(tmp_path):
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_offers_five_rates_to_a_real_server(weld_server, bench, capsys):
-    assert main(["curve", "--quick", "--rate", "8", "--url", weld_server.grpc, "--out", "curve.json"]) == 0
+def test_the_verb_offers_five_rates_to_a_real_server(measured, bench, capsys):
+    found = measured("curve", "--rate", "8")
     assert capsys.readouterr().out.strip() == "curve.json"
-    found = json.loads((bench / "curve.json").read_text())["result"]
     assert [point["share"] for point in found["points"]] == list(curve.SHARES)
     assert all(point["wrong"] == 0 for point in found["points"])
     assert (bench / "curve.png").is_file()

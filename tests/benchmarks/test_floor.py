@@ -1,12 +1,9 @@
 """The floor: what is tried, what serving may cost, that the work is the server's, and a run of the verb."""
 
-import json
-
 import numpy as np
 import pytest
 
 from benchmarks import floor, machine_peak
-from benchmarks.__main__ import main
 from benchmarks.floor import Floor, Setting, goals, settings
 from benchmarks.goodput import spread
 from benchmarks.in_process import InProcess, requests_of
@@ -88,20 +85,9 @@ def test_a_step_that_has_no_floor_says_so(exported):
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_compares_a_real_server_with_its_floor(exported, weld_server, bench, capsys):
-    words = [
-        "floor",
-        "--quick",
-        "--url",
-        weld_server.grpc,
-        "--repository",
-        str(exported),
-        "--out",
-        "floor.json",
-    ]
-    assert main(words) == 0
+def test_the_verb_compares_a_real_server_with_its_floor(exported, measured, capsys):
+    found = measured("floor", "--repository", str(exported))
     assert "efficiency" in capsys.readouterr().err
-    found = json.loads((bench / "floor.json").read_text())["result"]
     assert found["floor_hz"]["median"] > 0 and found["efficiency"]["median"] > 0
     best = max(found["settings"], key=lambda one: one["throughput_hz"])
     assert found["best"] == {name: best[name] for name in ("workers", "threads", "batch")}

@@ -1,12 +1,10 @@
 """Everything at once: mean batches by arithmetic, and a run of the verb."""
 
-import json
 from types import SimpleNamespace
 
 import pytest
 
 from benchmarks import offline
-from benchmarks.__main__ import main
 from benchmarks.offline import burst, mean_batches, throughput
 from tests.benchmarks.test_goodput import verdict
 
@@ -36,10 +34,9 @@ def test_late_answers_count_offline():
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_fills_batches_of_a_real_server(weld_server, bench, capsys):
-    assert main(["offline", "--quick", "--url", weld_server.grpc, "--out", "offline.json"]) == 0
+def test_the_verb_fills_batches_of_a_real_server(measured, capsys):
+    found = measured("offline")
     assert "24 requests at once" in capsys.readouterr().err
-    found = json.loads((bench / "offline.json").read_text())["result"]
     assert found["throughput_hz"]["median"] > 0 and found["generator_processor_ms_per_request"]["median"] > 0
     assert set(found["mean_batch"]) >= {"weld_gate", "weld_small_preprocess", "weld_small_fusion"}
     assert "weld_inspection" not in found["mean_batch"]
