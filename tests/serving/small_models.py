@@ -49,10 +49,20 @@ def graph_of(operation: onnx.NodeProto, input_name: str, dtype: int, table: np.n
     return helper.make_model(graph, opset_imports=[helper.make_opsetid("", 18)], ir_version=10)
 
 
+def multiplying_graph(factor: float) -> onnx.ModelProto:
+    """answer = factor x."""
+    multiply = helper.make_node("Mul", ["x", "table"], ["answer"])
+    return graph_of(multiply, "x", TensorProto.FLOAT, np.array(factor, np.float32))
+
+
 def doubling_graph() -> onnx.ModelProto:
-    return graph_of(
-        helper.make_node("Mul", ["x", "table"], ["answer"]), "x", TensorProto.FLOAT, np.array(2, np.float32)
-    )
+    return multiplying_graph(2)
+
+
+def without_rows(model: onnx.ModelProto) -> onnx.ModelProto:
+    """Such a model that only answers."""
+    del model.graph.node[1:], model.graph.initializer[1:], model.graph.output[1:]
+    return model
 
 
 def looking_up_graph() -> onnx.ModelProto:

@@ -15,7 +15,7 @@ from export.precision import conversion
 from export.tensorrt import Device, build, import_tensorrt
 from serving import control, first_start
 from serving.first_start import Builder
-from tests.serving.small_models import doubling_graph
+from tests.serving.small_models import doubling_graph, multiplying_graph, without_rows
 
 ADA = Device("NVIDIA L4", "610.10", "8.9", 23034)
 CONFIG = """\
@@ -35,20 +35,8 @@ def repository(tmp_path: Path) -> Path:
     folder = tmp_path / "models" / "doubler"
     (folder / "1").mkdir(parents=True)
     (folder / "config.pbtxt").write_text(CONFIG)
-    graph = onnx.helper.make_graph(
-        [onnx.helper.make_node("Mul", ["x", "table"], ["answer"])],
-        "doubling",
-        [onnx.helper.make_tensor_value_info("x", onnx.TensorProto.FLOAT, ["n", 3])],
-        [onnx.helper.make_tensor_value_info("answer", onnx.TensorProto.FLOAT, ["n", 3])],
-        doubling_graph().graph.initializer[:1],
-    )
-    save(graph, folder)
+    onnx.save(without_rows(doubling_graph()), folder / "1" / "dense.onnx")
     return tmp_path / "models"
-
-
-def save(graph: onnx.GraphProto, folder: Path) -> None:
-    opset = [onnx.helper.make_opsetid("", 18)]
-    onnx.save(onnx.helper.make_model(graph, opset_imports=opset, ir_version=10), folder / "1" / "dense.onnx")
 
 
 @pytest.fixture
@@ -101,12 +89,7 @@ def test_another_machine_builds_its_own_plan_and_the_first_one_keeps_its(builder
 
 def test_a_changed_graph_is_built_again(repository, builder, bring):
     bring(builder)
-    file = repository / "doubler/1/dense.onnx"
-    model = onnx.load(file)
-    model.graph.initializer[0].CopyFrom(
-        onnx.numpy_helper.from_array(3 * onnx.numpy_helper.to_array(model.graph.initializer[0]), "table")
-    )
-    onnx.save(model, file)
+    onnx.save(without_rows(multiplying_graph(3)), repository / "doubler/1/dense.onnx")
     assert bring(builder)[0] == 1
 
 
@@ -127,17 +110,11 @@ def test_a_plan_that_was_cut_short_comes_again_from_the_cache(repository, builde
 
 
 def test_a_graph_that_tensorrt_cannot_take_leaves_nothing_behind(repository, builder, bring, tmp_path):
-    opset = [onnx.helper.make_opsetid("", 18)]
-    info = onnx.helper.make_tensor_value_info
-    odd = onnx.helper.make_graph(
-        [onnx.helper.make_node("NonZero", ["x"], ["answer"])],
-        "odd",
-        [info("x", onnx.TensorProto.FLOAT, ["n", 3])],
-        [info("answer", onnx.TensorProto.INT64, [2, "m"])],
-    )
-    onnx.save(
-        onnx.helper.make_model(odd, opset_imports=opset, ir_version=10), repository / "doubler/1/dense.onnx"
-    )
+    odd = without_rows(doubling_graph())
+    odd.graph.node[0].CopyFrom(onnx.helper.make_node("NonZero", ["x"], ["answer"]))
+    answer = onnx.helper.make_tensor_value_info("answer", onnx.TensorProto.INT64, [2, "m"])
+    odd.graph.output[0].CopyFrom(answer)
+    onnx.save(odd, repository / "doubler/1/dense.onnx")
     with pytest.raises((RuntimeError, ValueError), match="NonZero"):
         bring(builder)
     assert not (repository / "doubler/1/model.plan").exists()

@@ -7,14 +7,13 @@ from pathlib import Path
 
 import numpy as np
 import onnx
-from onnx import TensorProto, helper
 from tritonclient.grpc import InferInput
 
 import serving
 from serving.releases.live import Live
 from serving.releases.record import Check, Member, Pipeline, Release, now
 from serving.releases.store import Store
-from tests.serving.small_models import graph_of, write_config
+from tests.serving.small_models import multiplying_graph, write_config
 
 PAIR = "pair"
 ENSEMBLE = """\
@@ -65,9 +64,7 @@ def write_engine(repository: Path, model: str, version: int, factor: float | Non
     if factor is None:
         (folder / "model.onnx").write_bytes(b"no engine")
     else:
-        multiply = helper.make_node("Mul", ["x", "table"], ["answer"])
-        graph = graph_of(multiply, "x", TensorProto.FLOAT, np.array(factor, np.float32))
-        onnx.save(graph, folder / "model.onnx")
+        onnx.save(multiplying_graph(factor), folder / "model.onnx")
     return folder
 
 
