@@ -13,11 +13,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 import numpy as np
-from google.protobuf import text_format
-from tritonclient.grpc import model_config_pb2
 
 if TYPE_CHECKING:
     import torch
+    from tritonclient.grpc import model_config_pb2
 
 TARGETS = ("cpu", "gpu")
 
@@ -151,6 +150,9 @@ def load(repository: Path, model: str, target: str = "cpu") -> Contract:
 
 def parse(text: str, source: str = "config.pbtxt") -> Contract:
     """Parse the text of one configuration; `source` names it in errors."""
+    from google.protobuf import text_format
+    from tritonclient.grpc import model_config_pb2  # here: gRPC comes with it, which no `--help` need pay
+
     try:
         config = text_format.Parse(text, model_config_pb2.ModelConfig())
         return Contract(
@@ -169,7 +171,9 @@ def parse(text: str, source: str = "config.pbtxt") -> Contract:
 
 
 def _tensor(entry: model_config_pb2.ModelInput | model_config_pb2.ModelOutput) -> Tensor:
-    dtype = model_config_pb2.DataType.Name(entry.data_type).removeprefix("TYPE_")
+    from tritonclient.grpc.model_config_pb2 import DataType
+
+    dtype = DataType.Name(entry.data_type).removeprefix("TYPE_")
     return Tensor(entry.name, dtype, tuple(entry.dims))
 
 

@@ -6,12 +6,15 @@ import argparse
 import sys
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from serving import control, first_start
+from serving import control
 from serving.container import TRITON
 from serving.server import ports_around
 from serving.state import STATE_FOLDER
+
+if TYPE_CHECKING:
+    from serving import first_start
 
 MODELS, ENGINES = Path("/models"), Path("/engines")  # the volumes of the image
 TARGETS = ("gpu", "cpu")
@@ -55,7 +58,7 @@ def container(
 
     make_builder: cache of timings -> what builds plans; TensorRT and this machine's GPU by default
     """
-    from serving import supervisor
+    from serving import first_start, supervisor  # here: `--help` needs no builder of plans
 
     repository = arguments.repository
     if not repository.is_dir():
@@ -70,7 +73,7 @@ def container(
     if builder:
         prepare(arguments, builder)
     pipelines = tuple(arguments.pipeline or control.default_pipelines(repository, arguments.target)[0])
-    if arguments.target == "gpu":
+    if on_gpu:
         say(f"{len(first_start.serialise(repository, pipelines))} DALI pipelines serialised")
         write_warm_up(repository, pipelines)
     wanted = control.options(
@@ -89,6 +92,8 @@ def container(
 
 def prepare(arguments: argparse.Namespace, builder: first_start.Builder) -> int:
     """Bring every plan into place that has a graph; returns how many had to be built."""
+    from serving import first_start
+
     repository = arguments.repository
     there = arguments.pipeline or [name for name in control.PIPELINES if (repository / name).is_dir()]
     wanted = first_start.needed(repository, there, builder)

@@ -26,6 +26,12 @@ def process_ids(folder: Path) -> list[int]:
     return [] if state is None else [state.supervisor_pid, *belonging(state.shm_prefix)]
 
 
+def test_help_pays_for_no_graphs_networks_or_calls():
+    script = "import sys, serving.__main__; print({'onnx', 'torch', 'grpc'} & sys.modules.keys())"
+    done = subprocess.run([sys.executable, "-c", script], cwd=control.ROOT, capture_output=True, text=True)
+    assert done.stdout == "set()\n", done.stderr
+
+
 @pytest.fixture(scope="module")
 def started(repository, tmp_path_factory) -> Iterator[tuple[Path, subprocess.CompletedProcess]]:
     folder = tmp_path_factory.mktemp("state")
