@@ -100,7 +100,8 @@ def measure(
     steady_hz = STEADY * (min(rates["corrupt"]) or goodput.capacity(clean) / 2)
     steady_s = max(plan.point_s, LEAST_CORRUPT / (share * steady_hz))
     steady = [
-        dirty.replay(arrivals(steady_hz, steady_s, plan.seed + 77 + repeat)) for repeat in range(plan.repeats)
+        dirty.replay(arrivals(steady_hz, steady_s, plan.seed + 77 + repeat), patient=False)
+        for repeat in range(plan.repeats)
     ]
     harmed = _summed([harm(verdict, intact) for verdict in steady])
     ratios = [

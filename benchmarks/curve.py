@@ -58,7 +58,7 @@ def _offered(subject: Subject, rate_hz: float, plan: Plan, seed: int) -> Verdict
     """One run, again while the generator was late."""
     for attempt in range(plan.attempts):
         schedule = poisson(rate_hz, plan.point_s, len(subject.messages), seed + attempt)
-        verdict = subject.replay(schedule)
+        verdict = subject.replay(schedule, patient=False)
         if not verdict.void:
             break
     return verdict

@@ -102,7 +102,7 @@ class Search:
         schedule = self.schedule(rate_hz, duration_s, seed)
         most = early_stopping.most_missed(len(schedule), plan.share, plan.confidence)
         limit = Limit(self.subject.workload.slo_ms / 1e3, max(most, 0))
-        verdict = self.subject.replay(schedule, limit)
+        verdict = self.subject.replay(schedule, limit, patient=False)
         whole = len(verdict.recording) == len(schedule)
         seconds = duration_s if whole else float(np.ptp(verdict.recording.due_s)) or duration_s
         accepted = whole and accepts(verdict, plan)

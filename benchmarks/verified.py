@@ -15,8 +15,9 @@ from typing import Any
 import grpc
 import numpy as np
 from crossfuse import PIPELINES
-from crossfuse._payloads import infer_request
+from crossfuse._payloads import infer_request, set_timeout
 from numpy.typing import NDArray
+from tritonclient.grpc import service_pb2
 
 from benchmarks import recording
 from benchmarks.open_loop import METHOD, OPTIONS, OWN_CONNECTION, Limit, Load, Schedule, Traffic
@@ -57,15 +58,22 @@ class Subject:
     messages: Sequence[bytes]
     expected: Expected
 
-    def load(self, schedule: Schedule, limit: Limit | None = None) -> Load:
+    @cached_property
+    def impatient(self) -> Sequence[bytes]:
+        """The same requests, saying that they wait no longer than the SLO."""
+        return [waiting(message, self.workload.slo_ms / 1e3) for message in self.messages]
+
+    def load(self, schedule: Schedule, limit: Limit | None = None, patient: bool = True) -> Load:
         """A load of these requests."""
-        messages = {"live": self.messages, "canary": self.messages}
+        chosen = self.messages if patient else self.impatient
+        messages = {"live": chosen, "canary": chosen}
         nobody = np.zeros(len(schedule), bool)
         return Load(self.url, schedule, messages, nobody, self.workload.outputs, limit)
 
-    def replay(self, schedule: Schedule, limit: Limit | None = None) -> Verdict:
-        """Carry a schedule out and judge every answer."""
-        with Traffic(self.load(schedule, limit)) as traffic:
+    def replay(self, schedule: Schedule, limit: Limit | None = None, patient: bool = True) -> Verdict:
+        """Carry a schedule out and judge every answer; patient: requests do not say that the SLO is all they
+        wait."""
+        with Traffic(self.load(schedule, limit, patient)) as traffic:
             traffic.begin()
             recorded = traffic.finish()
             return judged(recorded, self.expected, self.workload, traffic.processor_s)
@@ -154,6 +162,13 @@ def messages_of(pipeline: str, payloads: Sequence[Mapping[str, Any]]) -> list[by
     """Serialized requests of payloads as `Client.infer` takes them."""
     tensors = [PIPELINES[pipeline].tensors(each) for each in payloads]
     return [infer_request(pipeline, each).SerializeToString() for each in tensors]
+
+
+def waiting(message: bytes, wait_s: float) -> bytes:
+    """The same request, saying how long its answer is waited for."""
+    request = service_pb2.ModelInferRequest.FromString(message)
+    set_timeout(request, wait_s)
+    return bytes(request.SerializeToString())
 
 
 def subject(

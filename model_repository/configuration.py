@@ -7,7 +7,7 @@ share stands here, so that a new pipeline is one more description beside `weld_m
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 MAX_BATCH = 8  # rows of one execution; larger batches gained under 5 % on two cores and cost latency
 TARGETS = {"gpu": "config.pbtxt", "cpu": "configs/cpu.pbtxt"}
@@ -153,6 +153,19 @@ FASTER_ON_CPU = {
 def engine_sections(model: str) -> Mapping[str, str]:
     """Target -> section of the engine called `model`."""
     return {"gpu": TENSORRT_SECTION, "cpu": CPU_SECTIONS[FASTER_ON_CPU.get(model, "onnxruntime")]}
+
+
+def telling(model: Model, gate: str) -> Model:
+    """The last step of a pipeline, which tells its gate of every answer where a backend of ours runs it."""
+    tells = f"""\
+# The gate counts what is under way and refuses what would come too late.
+parameters {{ key: "ADMISSION_GATE"  value {{ string_value: "{gate}" }} }}
+"""
+    sections = {
+        target: section if TENSORRT in section else section + tells
+        for target, section in model.sections.items()
+    }
+    return replace(model, sections=sections)
 
 
 def ensemble_section(models: Iterable[Model]) -> str:

@@ -19,6 +19,7 @@ from model_repository.configuration import (
     engine_sections,
     ensemble_section,
     gate_section,
+    telling,
 )
 from multimodal.clip_features import EVIDENCE_COLUMNS, EVIDENCE_ROWS
 from multimodal.fusions import QUALITY_FUSIONS
@@ -79,7 +80,7 @@ def models(presets: Mapping[str, VideoQualityPreset] = QUALITY_PRESETS) -> list[
 
 def preset_models(preset: VideoQualityPreset) -> list[Model]:
     """Preprocess, one encoder or two, and the fusion of one preset."""
-    return [preprocess(preset), *encoders(preset), fusion(preset)]
+    return [preprocess(preset), *encoders(preset), telling(fusion(preset), gate().name)]
 
 
 def gate() -> Model:

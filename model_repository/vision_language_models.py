@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section
+from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section, telling
 from model_repository.photo_and_text import (
     IMAGE_STATUS,
     IMAGE_VALID,
@@ -35,7 +35,7 @@ def preset_models(preset: VisionLanguagePreset) -> list[Model]:
         REQUESTS.preprocess(preset.name, preset.photo.size_px),
         REQUESTS.tokenizer(preset.name, preset.words.tokens),
         *encoders(preset),
-        fusion(preset),
+        telling(fusion(preset), gate().name),
     ]
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section
+from model_repository.configuration import Model, Tensor, engine_sections, ensemble_section, telling
 from model_repository.photo_and_text import (
     IMAGE_STATUS,
     IMAGE_VALID,
@@ -56,7 +56,7 @@ def preset_models(preset: VisualQuestionPreset) -> list[Model]:
         fusion(preset),
         relevance(preset),
         question_encoder(preset),
-        answers(preset),
+        telling(answers(preset), gate().name),
     ]
 
 

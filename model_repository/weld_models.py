@@ -12,6 +12,7 @@ from model_repository.configuration import (
     engine_sections,
     ensemble_section,
     gate_section,
+    telling,
 )
 from multimodal.presets import PRESETS, WeldPreset
 from multimodal.weld_classes import CLASS_NAMES, MODALITIES, SENSOR_COLUMNS
@@ -43,7 +44,7 @@ def models(presets: Mapping[str, WeldPreset] = PRESETS) -> list[Model]:
 
 def preset_models(preset: WeldPreset) -> list[Model]:
     """Preprocess, four encoders and the fusion head of one preset."""
-    return [preprocess(preset), *encoders(preset), fusion(preset)]
+    return [preprocess(preset), *encoders(preset), telling(fusion(preset), gate().name)]
 
 
 def gate() -> Model:

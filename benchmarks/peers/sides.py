@@ -53,8 +53,8 @@ class PeerSubject(Subject):
     payloads: Sequence[Mapping[str, Any]] = ()
     away: Mapping[str, float] = field(default_factory=dict)
 
-    def load(self, schedule: Schedule, limit: Limit | None = None) -> Load:
-        """A load of these requests."""
+    def load(self, schedule: Schedule, limit: Limit | None = None, patient: bool = True) -> Load:
+        """A load of these requests; no peer has a way to be told how long they wait."""
         messages = {"live": self.messages}
         nobody = np.zeros(len(schedule), bool)
         transport = http_load.TRANSPORTS[self.protocol]

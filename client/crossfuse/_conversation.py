@@ -19,7 +19,7 @@ import grpc
 from tritonclient.grpc import service_pb2
 
 from ._errors import RETRYABLE, CrossfuseError, ServerUnavailable, Timeout, UnknownPipeline, error_for
-from ._payloads import InputTensor, Payload, infer_request
+from ._payloads import InputTensor, Payload, infer_request, set_timeout
 from ._pipelines import PIPELINES, Pipeline, check_names, find
 from ._populations import Population, canary_of, check_key, check_share, payload_key, population
 from ._reading import Reading, read_outputs
@@ -182,7 +182,10 @@ class Conversation:
         """Send until answered, refused for good, or out of time."""
         subject = f"{name} at {self.url}"
         for attempt in count(1):
-            outcome: Outcome = yield Send(method, request, max(0.0, deadline - self.clock()))
+            wait_s = max(0.0, deadline - self.clock())
+            if method == "ModelInfer":
+                set_timeout(request, wait_s)
+            outcome: Outcome = yield Send(method, request, wait_s)
             if isinstance(outcome, Reply):
                 self._pace.give_back()
                 return outcome.message

@@ -56,6 +56,15 @@ def infer_request(pipeline: str, tensors: Sequence[InputTensor]) -> Any:
     return request
 
 
+def set_timeout(request: Any, wait_s: float) -> None:
+    """Say how long the answer is waited for: a server that expects to take longer refuses at once.
+
+    request: what `infer_request` made; source: `timeout` among the request parameters of KServe's protocol in
+    Triton, microseconds (docs/protocol/extension_parameters.md)
+    """
+    request.parameters["timeout"].int64_param = max(1, round(wait_s * 1e6))
+
+
 def weld_tensors(payloads: Mapping[str, Payload]) -> list[InputTensor]:
     """The five inputs of `weld_inspection`, read from disk where they are paths.
 

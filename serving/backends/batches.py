@@ -11,6 +11,7 @@ sys.dont_write_bytecode = True  # Triton takes a new __pycache__ for a change of
 from collections.abc import Callable, Mapping, Sequence  # noqa: E402
 from pathlib import Path  # noqa: E402
 
+import admission  # noqa: E402
 import numpy as np  # noqa: E402
 import triton_python_backend_utils as pb_utils  # noqa: E402
 
@@ -28,6 +29,7 @@ class Batches:
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.batched = config["max_batch_size"] > 0
+        self.teller = admission.Teller(parameters_of(config).get("ADMISSION_GATE", ""))
 
     def execute(self, requests: Sequence["pb_utils.InferenceRequest"]) -> list["pb_utils.InferenceResponse"]:
         """One run for all requests of the batch that fit together; one response each, in order."""
@@ -38,6 +40,7 @@ class Batches:
             answers = self._answers([feeds[i] for i in members], union([wanted[i] for i in members]))
             for i, answer in zip(members, answers, strict=True):
                 responses[i] = self._response(answer, wanted[i])
+        self.teller.answered(len(requests))
         return responses
 
     def _feed(self, request: "pb_utils.InferenceRequest") -> Feed:

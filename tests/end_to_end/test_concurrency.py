@@ -4,9 +4,10 @@ import asyncio
 import os
 import random
 import signal
+import time
 
 import pytest
-from crossfuse import AsyncClient, Client, CrossfuseError, InvalidInput, NoUsableModality
+from crossfuse import AsyncClient, Client, CrossfuseError, InvalidInput, NoUsableModality, ServerUnavailable
 
 import serving
 from multimodal.weld_classes import MODALITIES
@@ -66,6 +67,30 @@ def test_sixty_four_mixed_requests_get_what_is_theirs(server, welds):
             assert differences(mine, expected) == []
     assert sum(isinstance(each, InvalidInput) for each in together) == REQUESTS // 8
     assert sum(isinstance(each, NoUsableModality) for each in together) == REQUESTS // 8
+
+
+def test_who_cannot_wait_is_refused_and_the_others_are_answered(server, welds):
+    """More at once than can be answered in the time that they have; after that the server is as it was."""
+    payloads = welds[0].payloads()
+
+    async def ask() -> tuple[list, list]:
+        async with AsyncClient(server.grpc, timeout_s=300) as patient:
+            alone = [await outcome(patient, payloads) for _ in range(8)]
+            began = time.monotonic()
+            await outcome(patient, payloads)
+            short_s = 10 * (time.monotonic() - began)
+            async with AsyncClient(server.grpc, timeout_s=short_s, retries=None) as hurried:
+                found = await asyncio.gather(*(outcome(hurried, payloads) for _ in range(48)))
+            return found, [*alone, await outcome(patient, payloads)]
+
+    hurried, patient = asyncio.run(ask())
+    refused = [each for each in hurried if isinstance(each, ServerUnavailable)]
+    answered = [each for each in hurried if not isinstance(each, CrossfuseError)]
+    assert len(refused) > 24
+    assert all("overloaded" in str(each) and "raise the timeout" in str(each) for each in refused)
+    assert answered
+    for mine in [*answered, *patient]:
+        assert differences(mine, patient[0]) == []
 
 
 @pytest.mark.slow

@@ -1,4 +1,4 @@
-"""Triton's entry points of the gate: one answer or one refusal per request, and a counter of refusals."""
+"""Triton's entry points of the gate: one answer or one refusal per request, and counters of refusals."""
 
 from __future__ import annotations
 
@@ -9,8 +9,11 @@ from pathlib import Path
 import triton_python_backend_utils as pb_utils
 
 sys.dont_write_bytecode = True
-# The folder of all backends, in which this one is the package `gate`.
-sys.path.append(str(Path(__file__).parent.parent))
+# The folder of all backends, in which this one is the package `gate`. Resolved: an installation links
+# the packages, the module that they share lies beside them.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import admission  # noqa: E402
 
 from gate.payloads import Limits, Refused, presence  # noqa: E402
 
@@ -33,23 +36,41 @@ class TritonPythonModel:
             name: family.Metric(labels={"model": args["model_name"], "modality": name})
             for name in ("request", *self.limits.modalities)
         }
-        self.family = family  # the metrics vanish with it
+        late = pb_utils.MetricFamily(
+            name="crossfuse_late_requests",
+            description="Requests that the gate refused since their answer would have come too late",
+            kind=pb_utils.MetricFamily.COUNTER,
+        )
+        self.late = late.Metric(labels={"model": args["model_name"]})
+        self.families = family, late  # the metrics vanish with them
+        self.admission = admission.Gate(args["model_name"])
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Answer every request by itself: a refusal or a broken check leaves the others alone."""
         return [self._answer(request) for request in requests]
 
     def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
+        if refusal := self.admission.refusal(request.timeout() / 1e6):
+            self.late.increment(1)
+            return _refused(refusal, pb_utils.TritonError.UNAVAILABLE)
         try:
             tensors = {
                 name: pb_utils.get_input_tensor_by_name(request, name).as_numpy() for name in self.inputs
             }
             present = presence(tensors, self.limits)
-        except Refused as refusal:
-            self.refused.get(refusal.modality, self.refused["request"]).increment(1)
-            error = pb_utils.TritonError(str(refusal), pb_utils.TritonError.INVALID_ARG)
-            return pb_utils.InferenceResponse(error=error)
+        except Refused as fault:
+            self.refused.get(fault.modality, self.refused["request"]).increment(1)
+            return _refused(str(fault), pb_utils.TritonError.INVALID_ARG)
         except Exception as error:  # a hole in the checks must not fail the neighbours
             text = f"request: the gate failed with {type(error).__name__}: {error}; report this request"
-            return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, pb_utils.TritonError.INTERNAL))
+            return _refused(text, pb_utils.TritonError.INTERNAL)
+        self.admission.admit()
         return pb_utils.InferenceResponse([pb_utils.Tensor(self.output, present)])
+
+    def finalize(self) -> None:
+        """Stop listening for answers."""
+        self.admission.close()
+
+
+def _refused(text: str, code: int) -> pb_utils.InferenceResponse:
+    return pb_utils.InferenceResponse(error=pb_utils.TritonError(text, code))

@@ -12,8 +12,11 @@ import triton_python_backend_utils as pb_utils
 
 sys.dont_write_bytecode = True  # the model repository holds releases, no caches
 os.environ["TOKENIZERS_PARALLELISM"] = "false"  # a few short texts: threads would cost more than they save
-# The folder of all backends, in which this one is the package `generator`.
-sys.path.append(str(Path(__file__).parent.parent))
+# The folder of all backends, in which this one is the package `generator`. Resolved: an installation links
+# the packages, the module that they share lies beside them.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import admission  # noqa: E402
 
 from generator.answering import Answer, Answerer  # noqa: E402
 
@@ -29,6 +32,8 @@ class TritonPythonModel:
                 f"{config['name']}: the generator runs on the CPU, instance_group says KIND_GPU; say KIND_CPU"
             )
         self._inputs = [tensor["name"] for tensor in config["input"]]
+        gate = config.get("parameters", {}).get("ADMISSION_GATE", {}).get("string_value", "")
+        self._teller = admission.Teller(gate)
         try:
             self._answer = Answerer(Path(args["model_repository"], args["model_version"]), config)
         except ValueError as error:
@@ -42,7 +47,9 @@ class TritonPythonModel:
         ]
         rows = {name: np.concatenate([feed[name] for feed in feeds]) for name in self._inputs}
         answers = iter(self._answer(rows))
-        return [_response([next(answers) for _ in feed["image_valid"]]) for feed in feeds]
+        responses = [_response([next(answers) for _ in feed["image_valid"]]) for feed in feeds]
+        self._teller.answered(len(requests))
+        return responses
 
 
 def _response(answers: list[Answer]) -> pb_utils.InferenceResponse:

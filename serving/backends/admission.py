@@ -1,0 +1,150 @@
+"""Admission by expected wait: who could only be answered too late is told so at once.
+
+A request may say how long its caller waits (`timeout` of the KServe protocol, microseconds). The gate knows
+how many requests are on their way and, from those that were answered, how long each of them takes while so
+many share the machine; what is expected to come too late is refused before anything is decoded. By Little's
+law that keeps the queue as long as callers wait, on whatever machine.
+
+The last step of a pipeline tells the gate of every answer, in datagrams to a socket in Linux's abstract
+namespace: nothing to clean up after a crash. A gate that hears of no answers refuses nobody.
+"""
+
+from __future__ import annotations
+
+import os
+import socket
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+
+UNEVEN = 1.25  # times the mean that an answer may take, as whole batches come at once
+NEWEST = 0.1  # weight of the newest answer in the mean
+LOST_S = 120.0  # a request that was cancelled on its way is never answered, and must not count for ever
+LOOK_UP_S = 0.2  # from listening: whether to stop, or whether the name is free
+
+
+class Forecast:
+    """How long the next request would take; for several threads at once."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+        self._under_way: deque[tuple[float, int]] = deque()  # when it came, how many were before it
+        self._each_s: float | None = None
+
+    def expected_s(self, now_s: float) -> float:
+        """Seconds until a request that comes now is answered; 0 while nothing is known.
+
+        0 too while nothing is under way: a request that nobody delays is how a slow hour is found to be over.
+        """
+        with self._lock:
+            while self._under_way and now_s - self._under_way[0][0] > LOST_S:
+                self._under_way.popleft()
+            return (self._each_s or 0.0) * (len(self._under_way) + 1) if self._under_way else 0.0
+
+    def admitted(self, now_s: float) -> None:
+        """A request was let in."""
+        with self._lock:
+            self._under_way.append((now_s, len(self._under_way)))
+
+    def answered(self, count: int, now_s: float) -> None:
+        """So many were answered, those that came first."""
+        with self._lock:
+            for _ in range(min(count, len(self._under_way))):
+                came_s, before = self._under_way.popleft()
+                each_s = (now_s - came_s) / (before + 1)
+                known_s = each_s if self._each_s is None else self._each_s
+                self._each_s = known_s + NEWEST * (each_s - known_s)
+
+    def forget(self) -> None:
+        """Nothing is under way any more, as far as is known."""
+        with self._lock:
+            self._under_way.clear()
+
+
+class Gate:
+    """The gate's end: a thread that hears of answers.
+
+    name: of the gate model; clock: seconds
+    """
+
+    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
+        self.forecast = Forecast()
+        self._clock, self._address = clock, address(name)
+        self._closed = threading.Event()
+        self._thread = threading.Thread(target=self._listen, name="answers", daemon=True)
+        self._thread.start()
+
+    def refusal(self, timeout_s: float) -> str:
+        """Why a request that waits so long is not let in, or nothing; 0 waits as long as it takes."""
+        takes_s = UNEVEN * self.forecast.expected_s(self._clock())
+        if not timeout_s or takes_s <= timeout_s:
+            return ""
+        return (
+            f"overloaded: expected an answer within {timeout_s * 1e3:.0f} ms, with what waits already it may "
+            f"take {takes_s * 1e3:.0f} ms; try again later, or raise the timeout"
+        )
+
+    def admit(self) -> None:
+        """Count a request that goes on."""
+        self.forecast.admitted(self._clock())
+
+    def close(self) -> None:
+        """Stop listening and give the name back."""
+        self._closed.set()
+        self._thread.join()
+
+    def _listen(self) -> None:
+        with socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM) as heard:
+            heard.settimeout(LOOK_UP_S)
+            while not self._closed.is_set() and not self._named(heard):
+                self._closed.wait(LOOK_UP_S)
+            self.forecast.forget()  # who came before was answered unheard
+            while not self._closed.is_set():
+                try:
+                    self.forecast.answered(int(heard.recv(16)), self._clock())
+                except TimeoutError:
+                    continue
+
+    def _named(self, heard: socket.socket) -> bool:
+        """Take the name, unless the gate of an earlier version still has it."""
+        try:
+            heard.bind(self._address)
+        except OSError:
+            return False
+        return True
+
+
+class Teller:
+    """The last step's end; nobody may listen, then nothing is lost but the gate's foresight.
+
+    gate: name of the gate model, empty for a step that is not the last
+    """
+
+    def __init__(self, gate: str) -> None:
+        self._address = address(gate) if gate else ""
+        self._socket = socket.socket(socket.AF_UNIX, socket.SOCK_DGRAM)
+        self._socket.setblocking(False)
+        self._untold = 0
+
+    def answered(self, count: int) -> None:
+        """Tell of so many answers; what the gate has no room for is told with the next."""
+        if not self._address:
+            return
+        self._untold += count
+        try:
+            self._socket.sendto(str(self._untold).encode(), self._address)
+        except BlockingIOError:
+            return
+        except OSError:  # no gate listens: these were answered unheard
+            pass
+        self._untold = 0
+
+    def close(self) -> None:
+        """Tell nothing more."""
+        self._socket.close()
+
+
+def address(gate: str) -> str:
+    """Where the gate of this server listens: model processes of one server have one parent."""
+    return f"\0crossfuse-{os.getppid()}-{gate}"

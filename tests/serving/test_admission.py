@@ -1,0 +1,125 @@
+"""Who is let in: by what is under way and how long the last ones took."""
+
+import time
+
+import pytest
+
+from serving.backends.admission import LOST_S, UNEVEN, Forecast, Gate, Teller
+
+
+def steady(each_s: float, under_way: int, forecast: Forecast) -> float:
+    """Answers that take `each_s` per request before them, until the forecast knows; returns the time."""
+    now = 0.0
+    for _ in range(under_way):
+        forecast.admitted(now)
+    for _ in range(100):
+        now += each_s
+        forecast.answered(1, now)
+        forecast.admitted(now)
+    return now
+
+
+def test_nothing_is_expected_before_anything_was_answered():
+    forecast = Forecast()
+    forecast.admitted(0.0)
+    assert forecast.expected_s(1.0) == 0.0
+
+
+@pytest.mark.parametrize("under_way", [1, 4, 16])
+def test_the_wait_is_that_of_all_who_came_before(under_way):
+    forecast = Forecast()
+    now = steady(0.025, under_way, forecast)
+    assert forecast.expected_s(now) == pytest.approx(0.025 * (under_way + 1), rel=0.01)
+
+
+def test_a_slower_machine_is_noticed():
+    forecast = Forecast()
+    before = forecast.expected_s(steady(0.025, 4, forecast))
+    now = 10.0
+    for _ in range(100):
+        now += 0.1
+        forecast.answered(1, now)
+        forecast.admitted(now)
+    assert forecast.expected_s(now) == pytest.approx(4 * before, rel=0.05)
+
+
+def test_whoever_comes_to_an_idle_server_is_let_in_however_slow_it_was():
+    forecast = Forecast()
+    forecast.admitted(0.0)
+    forecast.answered(1, 60.0)
+    assert forecast.expected_s(61.0) == 0.0
+
+
+def test_answers_that_nobody_was_let_in_for_count_for_nothing():
+    forecast = Forecast()
+    forecast.admitted(0.0)
+    forecast.answered(5, 1.0)
+    forecast.admitted(2.0)
+    assert forecast.expected_s(2.0) == pytest.approx(2.0)
+
+
+def test_a_request_that_got_lost_is_forgotten():
+    forecast = Forecast()
+    forecast.admitted(0.0)
+    forecast.answered(1, 1.0)
+    forecast.admitted(1.0)
+    assert forecast.expected_s(2.0) == pytest.approx(2.0)
+    assert forecast.expected_s(1.0 + LOST_S + 1.0) == 0.0
+
+
+@pytest.fixture
+def gate():
+    made = Gate("a_gate_of_this_test")
+    yield made
+    made.close()
+
+
+@pytest.fixture
+def teller():
+    made = Teller("a_gate_of_this_test")
+    yield made
+    made.close()
+
+
+def answers_heard(gate: Gate, teller: Teller) -> None:
+    """Let one in, tell of it until the gate, whose thread may still be starting, has heard."""
+    until = time.monotonic() + 30
+    while not gate.forecast._each_s:
+        assert time.monotonic() < until, "the gate hears nothing"
+        gate.admit()
+        time.sleep(0.01)
+        teller.answered(1)
+
+
+def test_a_gate_that_hears_of_answers_refuses_who_waits_too_briefly_and_nobody_else(gate, teller):
+    answers_heard(gate, teller)
+    for _ in range(1000):
+        gate.admit()
+    expected_ms = UNEVEN * gate.forecast.expected_s(time.monotonic()) * 1e3
+    refusal = gate.refusal(0.010)
+    assert refusal.startswith("overloaded: expected an answer within 10 ms")
+    assert f"{expected_ms:.0f} ms" in refusal
+    assert gate.refusal(0.0) == ""
+    assert gate.refusal(expected_ms) == ""
+
+
+def test_a_gate_that_hears_of_no_answers_refuses_nobody(gate):
+    for _ in range(1000):
+        gate.admit()
+    assert gate.refusal(1e-6) == ""
+
+
+def test_a_step_without_a_gate_and_a_gate_that_is_gone_cost_nothing():
+    for name in ("", "no_gate_of_this_name"):
+        teller = Teller(name)
+        teller.answered(8)
+        teller.close()
+
+
+def test_the_next_version_of_a_gate_gets_the_name_when_the_first_has_gone(gate, teller):
+    second = Gate("a_gate_of_this_test")
+    try:
+        gate.close()
+        answers_heard(second, teller)
+    finally:
+        second.close()
