@@ -16,6 +16,7 @@ from __future__ import annotations
 
 import functools
 import itertools
+import json
 import random
 import threading
 import time
@@ -26,6 +27,7 @@ from typing import Any
 from locust import LoadTestShape, User, events, task
 from locust.argument_parser import LocustArgumentParser
 from locust.env import Environment
+from locust.runners import WorkerRunner
 
 # isort: split
 # after locust, which replaces the sockets and threads of the standard library
@@ -56,6 +58,7 @@ def _add_options(parser: LocustArgumentParser) -> None:
         help="users over time, headless; on the page it is chosen beside the users",
         include_in_web_ui=False,
     )
+    parser.add_argument("--statistics", help="a file to write at the end (JSON)", include_in_web_ui=False)
     parser.set_defaults(stop_timeout=LEAST_STOP_S)
 
 
@@ -71,6 +74,22 @@ def _prepare(environment: Environment, **_: Any) -> None:
     environment.shape_class = shape() if shape else None
     if environment.shape_class:
         environment.shape_class.runner = environment.runner
+    if _options(environment).statistics and not isinstance(environment.runner, WorkerRunner):
+        environment.events.quit.add_listener(functools.partial(_write_statistics, environment))
+
+
+def _write_statistics(environment: Environment, **_: Any) -> None:
+    """What locust counted, and why requests failed, in the client's own sentences.
+
+    Locust's own tables of failures are written once a second, not at the end: a last one would be missing.
+    """
+    counted = environment.stats
+    failures = [
+        {"sent": one.name, "sentence": one.parse_error(one.error), "count": one.occurrences}
+        for one in counted.errors.values()
+    ]
+    found = {"entries": counted.serialize_stats(), "failures": failures}
+    Path(_options(environment).statistics).write_text(json.dumps(found), encoding="utf-8")
 
 
 def _options(environment: Environment | None) -> Any:

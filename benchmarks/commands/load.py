@@ -53,7 +53,7 @@ def run(chosen: argparse.Namespace) -> Done:
     with ExitStack() as own:
         url, served = locust_run.server(own, chosen.url, chosen.pipeline)
         session = locust_run.session(chosen, url, served, BUILD / f"runs-{chosen.seed}")
-        result = locust_run.measure(session, chosen.out.with_suffix(".locust"))
+        result = locust_run.measure(session, chosen.out.with_suffix(".locust.json"))
     path = record.write(chosen.out, facts | {"result": result})
     answered = sum(one["requests"] - one["failures"] for one in result["rows"])
     return Done(path, [] if answered or not session.headless else ["locust: expected answers, got none"])

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import argparse
-import csv
 import importlib.util
 import json
 import subprocess
@@ -71,12 +70,12 @@ def session(chosen: argparse.Namespace, url: str, pipelines: Sequence[str], weld
 
 
 def command(session: Session, statistics: Path) -> list[str]:
-    """What to run. statistics: where locust writes them, without `.json`"""
+    """What to run. statistics: the file that the users' master writes at the end"""
     words = [sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--host", session.url]
     words += ["--users", str(session.users), "--spawn-rate", str(session.users)]
     words += ["--think-s", str(session.think_s), "--welds", str(session.welds), "--seed", str(session.seed)]
     words += ["--complete"] if session.complete else []
-    words += ["--json-file", str(statistics), "--csv", str(statistics)]
+    words += ["--statistics", str(statistics)]
     if session.workers > 1:
         words += ["--processes", str(session.workers), "--master-bind-host", "127.0.0.1"]
     if session.headless:
@@ -118,29 +117,19 @@ def check_installed() -> None:
 
 def measure(session: Session, statistics: Path) -> dict[str, Any]:
     """Run locust to its end. raises: RuntimeError when it leaves no statistics"""
-    written = statistics.parent / f"{statistics.name}.json"
-    written.parent.mkdir(parents=True, exist_ok=True)
-    written.unlink(missing_ok=True)
+    statistics.parent.mkdir(parents=True, exist_ok=True)
+    statistics.unlink(missing_ok=True)
     with subprocess.Popen(command(session, statistics.resolve()), cwd=ROOT, stdout=STDERR) as locust:
         try:
             _watch(locust, session)
         except KeyboardInterrupt:  # how a page is closed; locust heard it too
             locust.wait(STOP_S)
-    if not written.is_file():
+    if not statistics.is_file():
         raise RuntimeError("load: expected locust's statistics, got none; its messages are above")
     asked = {"users": session.users, "shape": session.shape, "think_s": session.think_s}
-    failures = failed(written.with_name(f"{statistics.name}_failures.csv"))
-    return asked | figures(json.loads(written.read_text())) | {"failures": failures}
-
-
-def failed(table: Path) -> list[dict[str, Any]]:
-    """Why requests failed, in the client's own sentences, the most frequent first."""
-    with table.open(newline="", encoding="utf-8") as lines:
-        rows = [
-            {"sent": one["Name"], "sentence": one["Error"], "count": int(one["Occurrences"])}
-            for one in csv.DictReader(lines)
-        ]
-    return sorted(rows, key=lambda one: -int(one["count"]))
+    found = json.loads(statistics.read_text(encoding="utf-8"))
+    failures = sorted(found["failures"], key=lambda one: -int(one["count"]))
+    return asked | figures(found["entries"]) | {"failures": failures}
 
 
 def _watch(locust: subprocess.Popen[bytes], session: Session) -> None:

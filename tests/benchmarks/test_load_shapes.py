@@ -71,7 +71,7 @@ def test_the_command_says_everything_that_was_asked():
     assert command(session, Path("/out")) == [
         sys.executable, "-m", "locust", "--locustfile", str(LOCUSTFILE), "--host", "host:1",
         "--users", "3", "--spawn-rate", "3", "--think-s", "1.0", "--welds", "/runs", "--seed", "7",
-        "--json-file", "/out", "--csv", "/out", "--processes", "2", "--master-bind-host", "127.0.0.1",
+        "--statistics", "/out", "--processes", "2", "--master-bind-host", "127.0.0.1",
         "--headless", "--only-summary", "--loglevel", "WARNING", "--exit-code-on-error", "0",
         "--run-time", "9s", "--shape", "plain", "Welds",
     ]  # fmt: skip

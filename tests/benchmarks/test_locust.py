@@ -12,7 +12,6 @@ import time
 import urllib.parse
 import urllib.request
 from contextlib import ExitStack
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -63,7 +62,7 @@ def wait_for(condition, timeout_s=60.0):
 def test_two_workers_count_what_triton_counts_and_wait_as_long(url, payloads, tmp_path):
     before, before_ms = served(url)
     session = Session(url, (PIPELINE,), payloads[0], users=4, run_s=5, think_s=0.05, workers=2, headless=True)
-    result = locust_run.measure(session, tmp_path / "locust")
+    result = locust_run.measure(session, tmp_path / "locust.json")
     after, after_ms = served(url)
     found = result["all"]
     assert found["failures"] == 0 and result["failures"] == []
@@ -86,7 +85,9 @@ def test_locust_and_our_closed_loop_agree_on_the_load_that_both_make(url, payloa
     session = Session(url, (PIPELINE,), folder, users=2, run_s=12, think_s=0.0, complete=True, headless=True)
     before, _ = served(url)
     results = []
-    thread = threading.Thread(target=lambda: results.append(locust_run.measure(session, tmp_path / "locust")))
+    thread = threading.Thread(
+        target=lambda: results.append(locust_run.measure(session, tmp_path / "locust.json"))
+    )
     thread.start()
     wait_for(lambda: served(url)[0] > before)
     own = closed_loop.run(url, messages, 2, 11.0, ("probabilities",))
@@ -127,8 +128,9 @@ def test_a_user_that_waits_lets_the_others_run(url, payloads):
 
 def test_a_server_that_is_down_is_told_in_the_clients_words(payloads, tmp_path):
     session = Session("127.0.0.1:1", (PIPELINE,), payloads[0], users=1, run_s=2, think_s=0.2, headless=True)
-    result = locust_run.measure(session, tmp_path / "locust")
+    result = locust_run.measure(session, tmp_path / "locust.json")
     assert result["all"]["failures"] == result["all"]["requests"] > 0
+    assert sum(one["count"] for one in result["failures"]) == result["all"]["failures"]
     assert (
         "weld_inspection at 127.0.0.1:1: expected an answer, got UNAVAILABLE"
         in result["failures"][0]["sentence"]
@@ -165,7 +167,7 @@ def test_a_pipeline_that_is_not_served_is_told(url):
 def test_the_page_starts_users_and_shows_their_requests(url, payloads, tmp_path):
     port = free_ports(1)[0]
     session = Session(url, (PIPELINE,), payloads[0], think_s=0.1, web_port=port)
-    statistics = tmp_path / "locust"
+    statistics = tmp_path / "locust.json"
     with subprocess.Popen(locust_run.command(session, statistics), cwd=locust_run.ROOT) as locust:
         try:
             page = wait_for(lambda: fetched(f"http://127.0.0.1:{port}/"))
@@ -178,7 +180,7 @@ def test_the_page_starts_users_and_shows_their_requests(url, payloads, tmp_path)
         finally:
             locust.send_signal(signal.SIGINT)
     assert locust.returncode == 0
-    assert Path(f"{statistics}.json").is_file()
+    assert json.loads(statistics.read_text())["failures"] == []
 
 
 def fetched(address: str, form: dict | None = None) -> str | None:
