@@ -24,7 +24,7 @@ from export.tensorrt import OPTIONS, Device, profiles
 from export.tensorrt.build import built_for
 from export.tensorrt.profiles import as_dicts
 from serving.required import configuration, models_of, served_versions
-from serving.warm_up import as_backends_see_it, pipelines_of
+from serving.warm_up import as_backends_see_it
 
 KIND_GPU = 1  # of ModelInstanceGroup.Kind
 PLAN, KEY = "model.plan", "plan.json"
@@ -125,7 +125,7 @@ def serialise(repository: Path, pipelines: Iterable[str]) -> list[Path]:
             continue
         promised = preprocess.Contract.from_config(as_backends_see_it(config))
         for version in served_versions(repository / model, config):
-            code = pipelines_of(repository / model / version / "dali.py")
+            code = preprocess.serialised.pipelines_of(repository / model / version / "dali.py")
             for modality in {"image", "video"} & set(promised.modalities):
                 how = preprocess.wanted(promised, modality, "gpu")
                 written.append(preprocess.serialised.write(code, *how))

@@ -8,12 +8,10 @@ kept: random numbers would take other paths through masks and experts than a req
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import os
 import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
-from types import ModuleType
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -103,7 +101,8 @@ def _python_step(folder: Path, config: ModelConfig, engine: str, feed: Tensors) 
         return texts.Reader(words, tokenizer)([feed[words.modality]], present)[0]
     decoding = importlib.import_module("serving.backends.dali.preprocess")
     recordings = decoding.Contract.from_config(said)
-    preprocess = decoding.Preprocessor(recordings, pipelines_of(_newest(folder, "dali.py")))
+    pipelines = decoding.serialised.pipelines_of(_newest(folder, "dali.py"))
+    preprocess = decoding.Preprocessor(recordings, pipelines)
     try:
         return preprocess([feed], present)[0]
     finally:
@@ -140,16 +139,6 @@ def as_backends_see_it(config: ModelConfig) -> dict[str, Any]:
     from google.protobuf import json_format
 
     return json_format.MessageToDict(config, preserving_proto_field_name=True)
-
-
-def pipelines_of(source: Path) -> ModuleType:
-    """The module of a version folder's `dali.py`."""
-    spec = importlib.util.spec_from_file_location("pipelines_of_this_model", source)
-    if spec is None or spec.loader is None:
-        raise RuntimeError(f"{source}: expected Python, got something else; restore it from git")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def _write(path: Path, row: np.ndarray) -> None:

@@ -7,7 +7,6 @@ does not. Recordings are decoded on the CPU either way: their row is what a GPU 
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -49,7 +48,7 @@ def run(plan: Plan, earlier: Mapping[str, Finding]) -> Finding:
     torch = installed.torch_on_gpu()
     installed.module("nvidia.dali")
     files = payloads(plan.work, plan.seed)
-    code = _pipelines()
+    code = importlib.import_module("serving.backends.dali.serialised").pipelines_of(PIPELINES)
     repeats = QUICK_REPEATS if plan.quick else REPEATS
     for kind, check in (("photo", _photos), ("recording", _recordings), ("video", _videos)):
         try:
@@ -90,16 +89,6 @@ def payloads(work: Path, seed: int) -> Payloads:
 
 def _bytes(path: Path) -> np.ndarray:
     return np.frombuffer(path.read_bytes(), np.uint8)
-
-
-def _pipelines() -> ModuleType:
-    """`1/dali.py` as the backend loads it: a file, no package."""
-    spec = importlib.util.spec_from_file_location("checked_pipelines", PIPELINES)
-    if spec is None or spec.loader is None:
-        raise FileNotFoundError(f"{PIPELINES}: expected the DALI pipelines of weld_base")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
 
 
 def timed(run: Callable[[], Any], repeats: int, wait: Callable[[], Any]) -> float:

@@ -56,7 +56,7 @@ class Batches:
         """Outputs of each request, or the reason why it has none."""
         try:
             outputs = self.run(concatenate(feeds), names)
-            return [outputs] if len(feeds) == 1 else split(outputs, [rows(feed) for feed in feeds])
+            return [outputs] if len(feeds) == 1 else [*split(outputs, [rows(feed) for feed in feeds])]
         except Exception as error:  # engines raise classes of their own that share no base but Exception
             if len(feeds) == 1:
                 return [error]

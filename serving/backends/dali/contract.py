@@ -9,7 +9,12 @@ from typing import Any
 
 import numpy as np
 
-DTYPES = {"TYPE_UINT8": np.uint8, "TYPE_INT32": np.int32, "TYPE_FP32": np.float32, "TYPE_BOOL": np.bool_}
+DTYPES: Mapping[str, type[np.generic]] = {
+    "TYPE_UINT8": np.uint8,
+    "TYPE_INT32": np.int32,
+    "TYPE_FP32": np.float32,
+    "TYPE_BOOL": np.bool_,
+}
 DECODED = {
     "video": "video_frames",
     "image": "image_pixels",

@@ -6,11 +6,9 @@ still an answer and no other counter shows it.
 
 from __future__ import annotations
 
-import importlib.util
 import json
 import sys
 from pathlib import Path
-from types import ModuleType
 
 import numpy as np
 import triton_python_backend_utils as pb_utils
@@ -22,6 +20,7 @@ sys.path.append(str(Path(__file__).parent.parent))
 from dali.contract import Contract, Status  # noqa: E402
 from dali.handed_on import Rows  # noqa: E402
 from dali.preprocess import Preprocessor  # noqa: E402
+from dali.serialised import pipelines_of  # noqa: E402
 
 
 class TritonPythonModel:
@@ -35,7 +34,8 @@ class TritonPythonModel:
         self.inputs = [tensor["name"] for tensor in config["input"] if tensor["name"] != "present"]
         source = Path(args["model_repository"], args["model_version"], "dali.py")
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
-        self.preprocess = Preprocessor(contract, _load(source), device, int(args["model_instance_device_id"]))
+        number = int(args["model_instance_device_id"])
+        self.preprocess = Preprocessor(contract, pipelines_of(source), device, number)
         self.family = pb_utils.MetricFamily(  # kept: the metrics vanish with it
             name="crossfuse_modality_status_total",
             description="Payloads by what became of them: ok, absent, partial (used) or corrupt (left out)",
@@ -81,15 +81,3 @@ def _tensor(name: str, value: np.ndarray | Rows) -> pb_utils.Tensor:
     if isinstance(value, Rows):
         return pb_utils.Tensor.from_dlpack(name, value.reshaped(1, *value.shape))
     return pb_utils.Tensor(name, value[None])
-
-
-def _load(source: Path) -> ModuleType:
-    """Run a model version's own pipeline definitions, under a name that nothing else imports."""
-    if not source.exists():
-        raise FileNotFoundError(
-            f"preprocess: expected DALI pipelines in {source.name} of the version folder, found none"
-        )
-    spec = importlib.util.spec_from_file_location("pipelines_of_this_model", source)
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module

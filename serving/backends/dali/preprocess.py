@@ -76,7 +76,7 @@ class Preprocessor:
         self._in_place = self._gpu if in_place is None else in_place
         self._pool = ThreadPoolExecutor(DECODER_THREADS, thread_name_prefix="video")
         self._aside = ThreadPoolExecutor(1, thread_name_prefix="videos")
-        on_cpu = {"num_threads": DECODER_THREADS, "device_id": None}
+        on_cpu: dict[str, Any] = {"num_threads": DECODER_THREADS, "device_id": None}
         settings = {**on_cpu, "device_id": device_id} if self._gpu else on_cpu
         self._pipelines: dict[str, IsolatedPipeline] = {}
         if "image" in contract.modalities:

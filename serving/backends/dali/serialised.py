@@ -8,6 +8,7 @@ many threads and which batch are said when it is read.
 from __future__ import annotations
 
 import hashlib
+import importlib.util
 import json
 import os
 import tempfile
@@ -15,6 +16,24 @@ from collections.abc import Sequence
 from pathlib import Path
 from types import ModuleType
 from typing import Any
+
+
+def pipelines_of(source: Path) -> ModuleType:
+    """The module of a version folder's dali.py, under a name that nothing else imports.
+
+    errors: FileNotFoundError where there is none, ImportError for what is no Python
+    """
+    if not source.exists():
+        raise FileNotFoundError(
+            f"preprocess: expected DALI pipelines in {source.name} of the version folder, found none; "
+            "restore it from git"
+        )
+    spec = importlib.util.spec_from_file_location("pipelines_of_this_model", source)
+    if spec is None or spec.loader is None:
+        raise ImportError(f"{source}: expected Python, got something else; restore it from git")
+    module = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(module)
+    return module
 
 
 def file_of(pipelines: ModuleType, name: str, arguments: Sequence[object]) -> Path:

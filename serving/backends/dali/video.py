@@ -237,4 +237,4 @@ def _open(data: bytes) -> InputContainer:
         kind = "matroska"
     else:
         raise Undecodable("video: neither AVI nor MP4 nor Matroska")
-    return av.open(io.BytesIO(data), format=kind)
+    return av.open(io.BytesIO(data), "r", format=kind)

@@ -12,6 +12,7 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
+from typing import Any
 
 import numpy as np
 
@@ -77,9 +78,9 @@ class Limits:
         modalities = _names(parameters.get("modalities", ""))
         max_bytes = {name: int(parameters.get(f"{name}_max_bytes", 0)) for name in modalities}
         numbers = ("image_max_count", "image_max_pixels", "video_max_pixels", "audio_max_values")
-        given = {key: int(parameters[key]) for key in numbers if key in parameters}
-        lists = {key: _names(parameters.get(key, "")) for key in ("sensor_columns", "required")}
-        return cls(modalities, max_bytes, **given, **lists)
+        given: dict[str, Any] = {key: int(parameters[key]) for key in numbers if key in parameters}
+        given |= {key: _names(parameters.get(key, "")) for key in ("sensor_columns", "required")}
+        return cls(modalities, max_bytes, **given)
 
 
 def _names(text: str) -> tuple[str, ...]:

@@ -65,21 +65,21 @@ class Answerer:
         """
         valid = (rows["image_valid"] & rows["question_valid"]).ravel()
         answers = [self._without(self._status(rows, row)) for row in range(len(valid))]
-        for row, answer in self._guarded(rows, np.flatnonzero(valid)).items():
+        for row, answer in self._guarded(rows, np.flatnonzero(valid).tolist()).items():
             answers[row] = answer
         return answers
 
     def _guarded(self, rows: Rows, chosen: Sequence[int]) -> dict[int, Answer]:
         """Answer the chosen rows together; when that breaks, each alone."""
-        if not len(chosen):
+        if not chosen:
             return {}
         try:
             answers = self._answered({name: array[chosen] for name, array in rows.items()})
-            return dict(zip(map(int, chosen), answers, strict=True))
+            return dict(zip(chosen, answers, strict=True))
         except Exception as error:  # ONNX Runtime and the tokenizer raise classes of their own
             if len(chosen) == 1:
                 log.warning("a question is not answered: %s: %s", type(error).__name__, error)
-                return {int(chosen[0]): self._without((CORRUPT, CORRUPT))}
+                return {chosen[0]: self._without((CORRUPT, CORRUPT))}
         return {row: answer for one in chosen for row, answer in self._guarded(rows, [one]).items()}
 
     def _answered(self, rows: Rows) -> list[Answer]:

@@ -29,6 +29,10 @@ class Scene:
     input_ids: np.ndarray
 
 
+def _step(decode: Decode, states: np.ndarray) -> generation.Step:
+    return lambda input_ids, rows: decode(input_ids, states[rows])
+
+
 def caption(scenes: Sequence[Scene], decode: Decode, text_of: TextOf, settings: Settings) -> list[list[str]]:
     """`settings.captions` captions of every scene, different as long as the rounds last.
 
@@ -44,7 +48,7 @@ def caption(scenes: Sequence[Scene], decode: Decode, text_of: TextOf, settings: 
         drawn = [_draw(scenes[place], streams[place], settings) for place in lacking]
         states = np.concatenate([sources for sources, _ in drawn])
         told = generation.sample(
-            lambda input_ids, rows, states=states: decode(input_ids, states[rows]),
+            _step(decode, states),
             np.concatenate([uniforms for _, uniforms in drawn]),
             settings.top_k,
             settings.caption,

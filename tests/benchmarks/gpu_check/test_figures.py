@@ -13,6 +13,7 @@ from benchmarks.gpu_check.clock import percentile
 from benchmarks.gpu_check.findings import Finding, Plan, table
 from benchmarks.gpu_check.peaks import known, shares, tflops
 from benchmarks.gpu_check.subjects import flop, flop_per_item
+from serving.backends.dali.serialised import pipelines_of
 
 
 def attention_flop(tokens, width):
@@ -137,7 +138,7 @@ def test_photos_read_by_address_are_those_of_a_copy():
         for photo in [Path(__file__).parents[3] / "deploy/example/weld.jpg"] * 2
     ]
     pipeline = decoding._built(
-        decoding._pipelines().photos(64, "cpu", batch_size=2, num_threads=1, device_id=None)
+        pipelines_of(decoding.PIPELINES).photos(64, "cpu", batch_size=2, num_threads=1, device_id=None)
     )
     copied = decoding._decoded(pipeline, {"image": files})
     received = decoding.by_address(pipeline, {"image": files})

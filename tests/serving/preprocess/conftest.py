@@ -1,6 +1,5 @@
 """One preprocess backend for all tests, of the sizes that weld_small promises."""
 
-import importlib.util
 from pathlib import Path
 from types import ModuleType
 
@@ -9,6 +8,7 @@ import pytest
 from google.protobuf import json_format, text_format
 from tritonclient.grpc.model_config_pb2 import ModelConfig
 
+from serving.backends.dali import serialised
 from serving.backends.dali.contract import Contract
 from serving.backends.dali.preprocess import Preprocessor
 
@@ -22,10 +22,7 @@ def committed_contract(model: str) -> Contract:
 
 
 def pipelines_of(model: str) -> ModuleType:
-    spec = importlib.util.spec_from_file_location(f"pipelines_of_{model}", REPOSITORY / model / "1/dali.py")
-    module = importlib.util.module_from_spec(spec)
-    spec.loader.exec_module(module)
-    return module
+    return serialised.pipelines_of(REPOSITORY / model / "1/dali.py")
 
 
 class Reader:

@@ -9,7 +9,7 @@ import pytest
 from serving import first_start
 from serving.backends.dali import serialised
 from serving.backends.dali.preprocess import wanted
-from serving.warm_up import pipelines_of
+from serving.backends.dali.serialised import pipelines_of
 from tests.serving.preprocess.conftest import REPOSITORY, committed_contract
 from tests.serving.preprocess.files import photo
 
