@@ -9,6 +9,7 @@ processes   what a server leaves in the system, and how to remove it
 supervisor  restarts a server that crashes; `backend_processes` notices when one of its parts did,
             `lifeline` ends a server whose supervisor was killed
 state       what is known about a server, in a folder
+whole_files files that are there whole or not at all
 releases/   which versions are live: prepare a set, check it, flip, roll back; a server is brought up there
 control     start, look at and stop a supervised server; `running` for a `with` block
 backends/   what Triton loads to run the models

@@ -10,9 +10,7 @@ from __future__ import annotations
 import hashlib
 import importlib
 import json
-import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, dataclass
@@ -20,14 +18,17 @@ from pathlib import Path
 from typing import Any
 
 from export import contract, manifest, plans
-from export.tensorrt import OPTIONS, Device, profiles
-from export.tensorrt.build import built_for
+from export.targets import TARGETS
+from export.tensorrt import OPTIONS, Device, build, import_tensorrt, profiles
+from export.tensorrt.build import built_for, require_gpu
+from export.tensorrt.device import find
 from export.tensorrt.profiles import as_dicts
+from serving import whole_files
 from serving.required import configuration, models_of, served_versions
 from serving.warm_up import as_backends_see_it
 
 KIND_GPU = 1  # of ModelInstanceGroup.Kind
-PLAN, KEY = "model.plan", "plan.json"
+PLAN, KEY = TARGETS["gpu"].plan, "plan.json"
 COMMITTED = ("config.pbtxt", "configs/*.pbtxt", "1/*.py")
 Say = Callable[[str], None]
 
@@ -100,7 +101,7 @@ def needed(repository: Path, pipelines: Iterable[str], builder: Builder) -> list
     found = []
     for model in models_of(repository, pipelines, "gpu"):
         promised = contract.load(repository, model, "gpu")
-        if promised.engine != "tensorrt_plan":
+        if promised.engine != plans.PLATFORM:
             continue
         config = configuration(repository, model, "gpu")
         for version in served_versions(repository / model, config):
@@ -144,14 +145,13 @@ def bring(wanted: Iterable[Plan], cache: Path, builder: Builder, repository: Pat
         if not kept.is_file():
             say(f"building {plan.model} for {builder.device}, {position} of {len(pending)}")
             begun = time.monotonic()
-            _write(
-                kept, builder.build(plan.graph, contract.load(repository, plan.model, "gpu"), plan.precision)
-            )
+            promised = contract.load(repository, plan.model, "gpu")
+            whole_files.write(kept, builder.build(plan.graph, promised, plan.precision))
             say(f"{plan.model}: {kept.stat().st_size / 1e6:.0f} MB in {time.monotonic() - begun:.0f} s")
             built += 1
-        _write(plan.folder / PLAN, kept.read_bytes())
+        whole_files.write(plan.folder / PLAN, kept.read_bytes())
         said = {"key": plan.key, "bytes": kept.stat().st_size, **plan.facts}
-        _write(plan.folder / KEY, (json.dumps(said, indent=2) + "\n").encode())
+        whole_files.write(plan.folder / KEY, (json.dumps(said, indent=2) + "\n").encode())
     return built
 
 
@@ -196,26 +196,11 @@ def _graph_sha256(graph: Path) -> dict[str, str]:
     return found
 
 
-def _write(path: Path, content: bytes) -> None:
-    path.parent.mkdir(parents=True, exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.")
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(content)
-        stream.flush()
-        os.fsync(stream.fileno())
-    Path(draft).chmod(0o644)
-    Path(draft).replace(path)
-
-
 def tensorrt_builder(cache: Path) -> Builder:
     """TensorRT on this machine's GPU; timings are kept in `cache`.
 
     errors: RuntimeError that says what is missing
     """
-    from export.tensorrt import build, import_tensorrt
-    from export.tensorrt.build import require_gpu
-    from export.tensorrt.device import find
-
     try:
         package = import_tensorrt("gpu")
     except ModuleNotFoundError as error:

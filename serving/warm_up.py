@@ -8,8 +8,6 @@ kept: random numbers would take other paths through masks and experts than a req
 from __future__ import annotations
 
 import importlib
-import os
-import tempfile
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -17,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from export import contract
+from serving import whole_files
 from serving.required import configuration, warm_up_files
 
 if TYPE_CHECKING:
@@ -69,7 +68,8 @@ def _record(repository: Path, steps: list[str], wanted: list[str], sent: Tensors
         promised = contract.load(repository, model, "gpu")
         if model in wanted:
             for path in warm_up_files(repository / model, config):
-                _write(path, known[path.name].astype(promised.input(path.name).numpy))
+                row = known[path.name].astype(promised.input(path.name).numpy)
+                whole_files.write(path, np.ascontiguousarray(row).tobytes())
                 written.append(path)
         later = [name for name in wanted if name in steps[position + 1 :]]
         if not later:
@@ -139,13 +139,3 @@ def as_backends_see_it(config: ModelConfig) -> dict[str, Any]:
     from google.protobuf import json_format
 
     return json_format.MessageToDict(config, preserving_proto_field_name=True)
-
-
-def _write(path: Path, row: np.ndarray) -> None:
-    """Whole or not at all: a server that starts meanwhile reads the old one."""
-    path.parent.mkdir(exist_ok=True)
-    handle, draft = tempfile.mkstemp(dir=path.parent.parent, prefix=".warmup-")
-    with os.fdopen(handle, "wb") as stream:
-        stream.write(np.ascontiguousarray(row).tobytes())
-    Path(draft).chmod(0o644)
-    Path(draft).replace(path)
