@@ -10,7 +10,6 @@ from __future__ import annotations
 import argparse
 import json
 import sys
-import urllib.error
 import urllib.request
 from collections.abc import Sequence
 from pathlib import Path
@@ -44,7 +43,7 @@ def unready(folder: Path) -> str:
         try:
             with urllib.request.urlopen(url, timeout=TIMEOUT_S):
                 continue
-        except (urllib.error.URLError, OSError) as error:
+        except OSError as error:  # what urllib raises is one
             return f"{pipeline}: expected {url} to say ready, got: {error}"
     return ""
 

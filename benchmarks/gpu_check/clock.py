@@ -5,6 +5,7 @@ Warmed up first: loading, run-time compilation and handles stay out. Medians, si
 
 from __future__ import annotations
 
+import math
 import statistics
 import time
 from collections.abc import Callable
@@ -68,8 +69,7 @@ def percentile(values: list[float], share: float) -> float:
     """The smallest value that at least `share` of all values do not exceed."""
     if not values:
         raise ValueError("values: expected at least one, got none")
-    ordered = sorted(values)
-    return ordered[min(len(ordered) - 1, max(0, -int(-share * len(ordered) // 1) - 1))]
+    return sorted(values)[max(0, math.ceil(share * len(values)) - 1)]
 
 
 def _captured(launch: Launch, stream: Any) -> tuple[Callable[[], Any], dict[str, Any], str]:

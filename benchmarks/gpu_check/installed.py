@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from types import ModuleType
 from typing import Any
 
+from benchmarks.gpu_check.clock import first_line
 from benchmarks.gpu_check.findings import Skip
 
 # module -> what to install for it
@@ -51,8 +52,9 @@ def module(name: str) -> ModuleType:
     try:
         return importlib.import_module(name)
     except (ImportError, OSError) as error:
-        first = str(error).splitlines()[0] if str(error) else type(error).__name__
-        raise Skip(f"{name} does not load ({first}); install {PACKAGES.get(name, name)}") from error
+        raise Skip(
+            f"{name} does not load ({first_line(error)}); install {PACKAGES.get(name, name)}"
+        ) from error
 
 
 def torch_on_gpu() -> Any:

@@ -8,7 +8,7 @@ from typing import Any
 from benchmarks.gpu_check import installed
 from benchmarks.gpu_check.findings import Finding, Plan, Skip
 
-COLUMNS = ("name", "driver_version", "memory.total", "compute_cap", "clocks.max.sm", "power.limit")
+COLUMNS = installed.QUERIED
 
 
 def run(plan: Plan, earlier: Mapping[str, Finding]) -> Finding:
