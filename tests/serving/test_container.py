@@ -40,7 +40,7 @@ def image(tmp_path: Path) -> Path:
 def test_our_backends_come_beside_those_of_the_image_and_dali_instead_of_its_own(image):
     assert container.lay_out(image) == OURS
     found = sorted(path.name for path in (image / "backends").iterdir())
-    assert found == sorted({*OURS, "python", "tensorrt", "batches.py"})
+    assert found == sorted({*OURS, "python", "tensorrt", "admission.py", "batches.py"})
     assert not (image / "backends/dali/libtriton_dali.so").exists()
     assert (image / "backends/dali/model.py").read_text() == (BACKENDS / "dali/model.py").read_text()
     assert not any(path.is_symlink() for path in (image / "backends").rglob("*"))
