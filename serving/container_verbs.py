@@ -51,13 +51,8 @@ def add_to(verbs: Any, port: Callable[[str], int]) -> None:
     command.add_argument("--pipeline", action="append", metavar="NAME", help="default: those exported")
 
 
-def container(
-    arguments: argparse.Namespace, make_builder: Callable[[Path], first_start.Builder] | None = None
-) -> int:
-    """Prepare, then supervise a server in this process; returns its exit status.
-
-    make_builder: cache of timings -> what builds plans; TensorRT and this machine's GPU by default
-    """
+def container(arguments: argparse.Namespace) -> int:
+    """Prepare, then supervise a server in this process; returns its exit status."""
     from serving import first_start, supervisor  # here: `--help` needs no builder of plans
 
     repository = arguments.repository
@@ -67,7 +62,7 @@ def container(
             "pass --repository (outside a container `python -m serving start` is what you want)"
         )
     on_gpu = arguments.target == "gpu"
-    builder = (make_builder or first_start.tensorrt_builder)(arguments.engines) if on_gpu else None
+    builder = first_start.tensorrt_builder(arguments.engines) if on_gpu else None
     changed = first_start.seed(control.REPOSITORY, repository)
     say(f"{repository}: {len(changed)} configurations brought up to date")
     if builder:
@@ -90,8 +85,8 @@ def container(
     return supervisor.supervise(wanted, arguments.state, arguments.timeout_s)
 
 
-def prepare(arguments: argparse.Namespace, builder: first_start.Builder) -> int:
-    """Bring every plan into place that has a graph; returns how many had to be built."""
+def prepare(arguments: argparse.Namespace, builder: first_start.Builder) -> None:
+    """Bring every plan into place that has a graph, and say how many had to be built."""
     from serving import first_start
 
     repository = arguments.repository
@@ -99,7 +94,6 @@ def prepare(arguments: argparse.Namespace, builder: first_start.Builder) -> int:
     wanted = first_start.needed(repository, there, builder)
     built = first_start.bring(wanted, arguments.engines, builder, repository, say)
     say(f"{len(wanted)} plans for {builder.device}, {built} of them built now")
-    return built
 
 
 def warm_up(arguments: argparse.Namespace) -> int:
