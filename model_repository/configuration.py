@@ -150,9 +150,15 @@ FASTER_ON_CPU = {
 }
 
 
-def engine_sections(model: str) -> Mapping[str, str]:
-    """Target -> section of the engine called `model`."""
-    return {"gpu": TENSORRT_SECTION, "cpu": CPU_SECTIONS[FASTER_ON_CPU.get(model, "onnxruntime")]}
+def engine_sections(model: str, mask: str = "") -> Mapping[str, str]:
+    """Target -> section of the engine called `model`; mask: the input without which it answers zeros."""
+    cpu = CPU_SECTIONS[FASTER_ON_CPU.get(model, "onnxruntime")]
+    if mask:
+        cpu += f"""\
+# Absent: our backend answers the zeros itself, 0.5 ms sooner than the engine.
+parameters {{ key: "ZEROS_WITHOUT"  value {{ string_value: "{mask}" }} }}
+"""
+    return {"gpu": TENSORRT_SECTION, "cpu": cpu}
 
 
 def telling(model: Model, gate: str) -> Model:

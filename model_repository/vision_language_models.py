@@ -59,14 +59,14 @@ def encoders(preset: VisionLanguagePreset) -> list[Model]:
             f"{preset.name}_image_encoder",
             (pixels(preset.photo.size_px), IMAGE_VALID),
             (image,),
-            engine_sections(f"{preset.name}_image_encoder"),
+            engine_sections(f"{preset.name}_image_encoder", IMAGE_VALID.name),
             f"Pixels -> {purpose.format('photo')}",
         ),
         Model(
             f"{preset.name}_text_encoder",
             (*tokens(preset.words.tokens), REQUESTS.text_valid),
             (text,),
-            engine_sections(f"{preset.name}_text_encoder"),
+            engine_sections(f"{preset.name}_text_encoder", REQUESTS.text_valid.name),
             f"Tokens -> {purpose.format('text')}",
         ),
     ]

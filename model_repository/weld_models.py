@@ -127,7 +127,7 @@ def encoders(preset: WeldPreset) -> list[Model]:
             f"{preset.name}_{name}_encoder",
             (*raw[name], valid[name]),
             (tokens[name],),
-            engine_sections(f"{preset.name}_{name}_encoder"),
+            engine_sections(f"{preset.name}_{name}_encoder", valid[name].name),
             f"{name} rows -> tokens; rows that are not valid give zero tokens.",
         )
         for name in MODALITIES

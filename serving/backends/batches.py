@@ -29,6 +29,7 @@ class Batches:
         self.inputs = [tensor["name"] for tensor in config["input"]]
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.batched = config["max_batch_size"] > 0
+        self.absent = Absent(config)
         self.teller = admission.Teller(parameters_of(config).get("ADMISSION_GATE", ""))
 
     def execute(self, requests: Sequence["pb_utils.InferenceRequest"]) -> list["pb_utils.InferenceResponse"]:
@@ -36,7 +37,11 @@ class Batches:
         feeds = [self._feed(request) for request in requests]
         wanted = [self._wanted(request) for request in requests]
         responses: list = [None] * len(requests)
-        for members in groups(feeds, self.batched):
+        for i in [i for i, feed in enumerate(feeds) if self.absent.is_of(feed)]:
+            responses[i] = self._response(self.absent.answer(rows(feeds[i])), wanted[i])
+        here = [i for i, response in enumerate(responses) if response is None]
+        for places in groups([feeds[i] for i in here], self.batched):
+            members = [here[place] for place in places]
             answers = self._answers([feeds[i] for i in members], union([wanted[i] for i in members]))
             for i, answer in zip(members, answers, strict=True):
                 responses[i] = self._response(answer, wanted[i])
@@ -67,6 +72,38 @@ class Batches:
         if isinstance(answer, Exception):
             return pb_utils.InferenceResponse(error=pb_utils.TritonError(f"{self.backend}: {answer}"))
         return pb_utils.InferenceResponse([pb_utils.Tensor(name, answer[name]) for name in wanted])
+
+
+class Absent:
+    """Requests without anything to compute: zeros, which the engine would answer too, without asking it.
+
+    The parameter ZEROS_WITHOUT names the input, a mask, that is false for all of such a request.
+    """
+
+    def __init__(self, config: Mapping) -> None:
+        self.mask = parameters_of(config).get("ZEROS_WITHOUT", "")
+        self.outputs = {}
+        if not self.mask:
+            return
+        for tensor in config["output"]:
+            dims = [int(size) for size in tensor["dims"]]
+            if min(dims) < 0:
+                raise pb_utils.TritonModelException(
+                    f"parameter ZEROS_WITHOUT: expected outputs of fixed sizes, got {tensor['name']} {dims}"
+                )
+            self.outputs[tensor["name"]] = dims, pb_utils.triton_string_to_numpy(tensor["data_type"])
+        if self.mask not in {tensor["name"] for tensor in config["input"]}:
+            raise pb_utils.TritonModelException(
+                f"parameter ZEROS_WITHOUT: expected the name of an input, got {self.mask!r}"
+            )
+
+    def is_of(self, feed: Feed) -> bool:
+        """Whether a request is such a one."""
+        return bool(self.mask) and not feed[self.mask].any()
+
+    def answer(self, count: int) -> Feed:
+        """Zeros of so many rows."""
+        return {name: np.zeros((count, *dims), dtype) for name, (dims, dtype) in self.outputs.items()}
 
 
 def file_of(args: Mapping[str, str], config: Mapping) -> Path:

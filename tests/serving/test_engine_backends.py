@@ -22,6 +22,7 @@ def models(tmp_path_factory) -> Path:
         for name, dims in (("doubler", "3"), ("stretch", "-1")):
             place = write_config(folder, f"{engine}_{name}", dims=dims, backend=engine)
             onnx.save(doubling_graph(), place / "1" / "model.onnx")
+        parameter("ZEROS_WITHOUT", "x")(write_config(folder, f"{engine}_sparing", backend=engine))
     return folder
 
 
@@ -69,6 +70,26 @@ def test_zero_rows_of_length_are_an_answer_too(client, engine):
     assert answer.shape == (1, 0)
 
 
+def test_a_request_without_anything_to_compute_is_answered_without_the_engine(client, engine):
+    """Zeros of the outputs' own types; `rows` tells how many the engine was run with."""
+    sent = [np.full((1, 3), k % 2, np.float32) for k in range(8)]
+    results = all_at_once(client, f"{engine}_sparing", "x", sent)
+    assert [result.as_numpy("answer").tolist() for result in results] == [
+        [[2.0 * (k % 2)] * 3] for k in range(8)
+    ]
+    rows = [result.as_numpy("rows").item() for result in results]
+    assert rows[::2] == [0] * 4
+    assert max(rows) == 4
+    assert results[0].as_numpy("rows").dtype == np.int64
+
+
+def test_a_request_of_which_one_row_has_something_is_computed(client, engine):
+    sent = np.array([[0, 0, 0], [0, 5, 0]], np.float32)
+    result = ask(client, f"{engine}_sparing", "x", sent)
+    np.testing.assert_array_equal(result.as_numpy("answer"), 2 * sent)
+    assert result.as_numpy("rows").ravel().tolist() == [2, 2]
+
+
 def test_a_backend_writes_nothing_beside_the_model(client, models, engine):
     ask(client, f"{engine}_doubler", "x", np.ones((1, 3), np.float32))
     assert [path.name for path in (models / f"{engine}_doubler" / "1").iterdir()] == ["model.onnx"]
@@ -101,6 +122,17 @@ OTHER_NAMES = r"outputs: the configuration says answer, rows, the file twice, ro
 WHOLE = r"expected a whole number >= 0, got 'many'"
 
 
+def test_zeros_without_a_size_are_refused_when_the_model_loads(tmp_path):
+    parameter("ZEROS_WITHOUT", "x")(write_config(tmp_path, "endless", dims="-1", backend="openvino"))
+    with (
+        pytest.raises(
+            RuntimeError, match=r"ZEROS_WITHOUT: expected outputs of fixed sizes, got answer \[-1\]"
+        ),
+        serving.running(["endless"], tmp_path),
+    ):
+        pass
+
+
 @pytest.mark.parametrize(
     ("backend", "spoil", "sentence"),
     [
@@ -118,6 +150,7 @@ WHOLE = r"expected a whole number >= 0, got 'many'"
             rf"parameter intra_op_thread_count: {WHOLE}",
         ),
         ("openvino", parameter("NUM_STREAMS", "many"), rf"parameter NUM_STREAMS: {WHOLE}"),
+        ("onnxruntime", parameter("ZEROS_WITHOUT", "mask"), "ZEROS_WITHOUT: expected the name of an input"),
         ("openvino", parameter("HINT_BF16", "maybe"), "HINT_BF16: expected YES or NO, got 'maybe'"),
     ],
 )

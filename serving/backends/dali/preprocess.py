@@ -102,6 +102,10 @@ class Preprocessor:
             "sensor": self._logs,
         }
         self._readers = {name: readers[name] for name in contract.modalities}
+        # Of all requests without a modality: new zeros would be new pages of memory, 240 for a weld.
+        self._zeros = contract.blank([DECODED[name] for name in contract.modalities])
+        for zeros in self._zeros.values():
+            zeros.setflags(write=False)
         # Of a batch that breaks, one by one: a second run would write over what the first handed on.
         self._lone_readers = self._readers | {"video": self._videos, "image": self._photos}
 
@@ -162,7 +166,9 @@ class Preprocessor:
 
     def _unread(self, modality: str, status: Status) -> Reading:
         """Zeros, nothing valid."""
-        tensors = self.contract.blank((DECODED[modality], f"{modality}_valid", *BESIDE.get(modality, ())))
+        decoded = DECODED[modality]
+        tensors = self.contract.blank((f"{modality}_valid", *BESIDE.get(modality, ())))
+        tensors[decoded] = self._zeros[decoded]
         if "image_status" in tensors:
             tensors["image_status"][:] = status
         return Reading(tensors, status)
@@ -242,6 +248,7 @@ class Preprocessor:
 
     def _album(self, photos: Sequence[np.ndarray | None]) -> Reading:
         album = self._unread("image", Status.ABSENT).tensors
+        album |= self.contract.blank((DECODED["image"],))
         for row, photo in enumerate(photos):
             status = Status.CORRUPT if photo is None else Status.OK
             if photo is not None:
