@@ -39,6 +39,18 @@ def references(
     return parity.references(parity.pytorch(module, promised), parity.cases(promised, recorded))
 
 
+def real_references(
+    module: nn.Module, promised: contract.Contract, real: Path | None
+) -> list[tuple[parity.Arrays, parity.Arrays]]:
+    """The same on real items that no range was taken from; real: a file of `export.precision.calibration`."""
+    if real is None:
+        return []  # `plans.write_graph` says what is missing
+    from export.precision import calibration
+
+    items = calibration.in_batches(calibration.read(real, calibration.JUDGED), promised.max_batch)
+    return parity.references(parity.pytorch(module, promised), items)
+
+
 def constants(module: nn.Module) -> frozenset[str]:
     """What the module calls `constant_outputs`: depends on no input but the mask, see `parity.compare`."""
     return getattr(module, "constant_outputs", frozenset())

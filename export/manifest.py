@@ -42,6 +42,7 @@ APART = (
     "export/golden_replies.py",
     "export/golden_videos.py",
     "export/budgets.py",
+    "export/tolerances.py",
     "export/released.py",
     "export/cpu_engines.py",  # runs what was written, to prove it
     # What these write has a recipe that names its precision, and a hash of its own for them: builder_sha256.

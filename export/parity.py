@@ -12,6 +12,7 @@ import numpy as np
 
 from export.contract import Contract
 from export.example_inputs import draw
+from export.tolerances import EXACT, Tolerance, tolerance_of
 
 if TYPE_CHECKING:
     from torch import nn
@@ -20,93 +21,15 @@ Arrays = dict[str, np.ndarray]
 Run = Callable[[Mapping[str, np.ndarray]], Arrays]
 
 
-@dataclass(frozen=True)
-class Tolerance:
-    """|engine - PyTorch| <= atol + rtol * |PyTorch|, element by element."""
-
-    atol: float
-    rtol: float
-
-
-EXACT = Tolerance(0.0, 0.0)
-
-# Rows: precision; columns: an output's name, or what it is, from the end of its name. Measured in fp32 on
-# random weights, batches of 1 to 8: tokens within 5e-6 of values up to 5, all behind a softmax or sigmoid
-# within 3e-7. The margin is for sharper attention and other processors.
-TOLERANCES: dict[str, dict[str, Tolerance]] = {
-    "fp32": {
-        "tokens": Tolerance(1e-4, 1e-4),
-        "attention": Tolerance(1e-5, 1e-4),
-        "probabilities": Tolerance(1e-5, 1e-4),
-        "score": Tolerance(1e-5, 1e-4),
-        "embedding": Tolerance(1e-5, 1e-4),
-        # Stages of convolutions, behind which nothing is normalised: values reach 70, 1.2e-4 apart.
-        "maps": Tolerance(1e-3, 1e-4),
-        "levels": Tolerance(1e-3, 1e-4),
-        "weights": Tolerance(1e-5, 1e-4),
-        # In label units, 0 to 100: the head's answer times about 20, plus a mean. A thousandth of a unit is
-        # what rounding gives, and a hundredth of what anybody could see.
-        "quality_score": Tolerance(5e-4, 1e-5),
-        "scores": Tolerance(5e-4, 1e-5),
-        "shape": EXACT,
-        "index": EXACT,
-        "status": EXACT,
-        # Of photos and texts, behind no norm: values to 10, measured 3e-6 apart.
-        "features": Tolerance(1e-4, 1e-4),
-        "states": Tolerance(1e-4, 1e-4),
-        "logits": Tolerance(1e-4, 1e-4),
-        # A product of an attention and a gradient: small itself, and sums of them have to keep their order.
-        "relevance": Tolerance(1e-6, 1e-3),
-    },
-    # Measured on the trained weights of the small presets (visual_question_answering_small: random), dense
-    # graphs in batches of 2 and 4, rounded as matrix units do; OpenVINO's bf16 is as far off. What was found
-    # is doubled for other batches and processors. These catch a broken engine; what a precision may cost the
-    # task is in `export.budgets.PRECISION_BUDGETS`.
-    "bf16": {
-        "tokens": Tolerance(0.15, 0.02),  # 0.071 of 5.2
-        "attention": Tolerance(3e-3, 0.02),  # 1.4e-3 of 1
-        "probabilities": Tolerance(0.03, 0.0),  # 0.013
-        "score": Tolerance(0.01, 0.0),  # 3.9e-3
-        "embedding": Tolerance(5e-3, 0.02),  # 1.8e-3 of 0.21
-        "maps": Tolerance(1.5, 0.05),  # 0.98 of 31
-        "levels": Tolerance(0.3, 0.05),  # 0.17 of 11
-        "weights": Tolerance(5e-3, 0.02),  # 2.2e-3 of 0.76
-        "quality_score": Tolerance(0.8, 0.0),  # 0.30 of 70
-        "scores": Tolerance(0.8, 0.01),  # 0.34 of 95
-        "shape": EXACT,
-        "index": EXACT,
-        "status": EXACT,
-        "features": Tolerance(0.6, 0.05),  # 0.41 of 13
-        "states": Tolerance(0.08, 0.02),  # 0.035 of 3.3
-        "logits": Tolerance(0.3, 0.02),  # none measured: as features, behind a norm
-        "relevance": Tolerance(5e-5, 0.05),  # 2.7e-5 of 1.4e-3
-    },
-    "fp16": {
-        "tokens": Tolerance(0.06, 5e-3),  # 0.028 of 3.6
-        "attention": Tolerance(4e-4, 5e-3),  # 1.2e-4 of 1
-        "probabilities": Tolerance(4e-3, 0.0),  # 3.9e-4
-        "score": Tolerance(1e-3, 0.0),  # 2.8e-4
-        "embedding": Tolerance(5e-4, 5e-3),  # 1.6e-4 of 0.42
-        "maps": Tolerance(0.15, 0.01),  # 0.088 of 31
-        "levels": Tolerance(0.03, 0.01),  # 0.016 of 11
-        "weights": Tolerance(1e-3, 5e-3),  # 3.4e-4 of 0.76
-        "quality_score": Tolerance(0.1, 0.0),  # 0.011 of 84
-        "scores": Tolerance(0.1, 2e-3),  # 0.056 of 95
-        "shape": EXACT,
-        "index": EXACT,
-        "status": EXACT,
-        "features": Tolerance(0.08, 0.01),  # 0.046 of 13
-        "states": Tolerance(0.01, 5e-3),  # 4.9e-3 of 3.3
-        "logits": Tolerance(0.04, 5e-3),
-        "relevance": Tolerance(1e-5, 0.02),  # 1.7e-6 of 1.4e-3
-    },
-}
 ALIVE = 1e-6  # an output whose largest value is below this agrees with anything: nothing was compared
 
 
 @dataclass(frozen=True)
 class ParityRow:
-    """The worst of all compared batches for one output of one engine file."""
+    """The worst of all compared batches for one output of one engine file.
+
+    apart: the norm of all differences over that of PyTorch's answers
+    """
 
     model: str
     engine: str
@@ -119,6 +42,7 @@ class ParityRow:
     rtol: float
     ok: bool
     remark: str = ""
+    apart: float = math.nan
 
     def as_dict(self) -> dict[str, object]:
         """Plain values for JSON; a figure that is not finite becomes None, which JSON can say."""
@@ -201,24 +125,13 @@ def compare(
         tolerance = EXACT if same else tolerance_of(tensor.name, precision)
         wanted = [answer[tensor.name] for answer, _ in pairs]
         got = [answer[tensor.name] for _, answer in pairs]
-        row = _row((contract.name, engine, tensor.name), wanted, got, tolerance, alive=not same)
+        # Items of a task are whole: a status of nothing but zeros is what it should be.
+        alive = not same and not (precision == "int8" and tolerance == EXACT)
+        row = _row((contract.name, engine, tensor.name), wanted, got, tolerance, alive)
         if same and row.ok and _varies(wanted):
             row = replace(row, ok=False, remark="PyTorch's answer varies, but the module calls it constant")
         rows.append(row)
     return rows
-
-
-def tolerance_of(output: str, precision: str) -> Tolerance:
-    """The tolerance for an output of this name; LookupError for a precision or kind it has no row for."""
-    if precision not in TOLERANCES:
-        raise LookupError(f"precision: expected one of {', '.join(TOLERANCES)}, got {precision}")
-    table = TOLERANCES[precision]
-    kind = output if output in table else output.rsplit("_", 1)[-1]
-    if kind not in table:
-        raise LookupError(
-            f"{output}: expected a name that is or ends in one of {', '.join(table)}; add a row to TOLERANCES"
-        )
-    return table[kind]
 
 
 def _row(
@@ -244,8 +157,12 @@ def _row(
     remark = _remark(a, b, alive)
     difference, reference = np.abs(a - b), float(np.abs(a).max())
     within = bool((difference <= tolerance.atol + tolerance.rtol * np.abs(a)).all())
+    size = float(np.linalg.norm(a))
+    apart = float(np.linalg.norm(difference)) / size if size else math.nan
     if not remark and not within:
         remark = "outside the tolerance"
+    if not remark and apart > tolerance.apart:
+        remark = f"{apart:.3f} apart of {tolerance.apart:g}, all elements together"
     return ParityRow(
         *names,
         max_abs=float(difference.max()),
@@ -258,6 +175,7 @@ def _row(
         rtol=tolerance.rtol,
         ok=not remark,
         remark=remark,
+        apart=apart,
     )
 
 
@@ -279,7 +197,7 @@ def _remark(wanted: np.ndarray, got: np.ndarray, alive: bool) -> str:
 
 def table(rows: Iterable[ParityRow]) -> str:
     """The rows as aligned text, one line each, for people."""
-    head = ("model", "engine", "output", "max abs", "max rel", "cosine", "atol", "rtol", "")
+    head = ("model", "engine", "output", "max abs", "max rel", "cosine", "apart", "atol", "rtol", "")
     lines = [head, *(_cells(row) for row in rows)]
     widths = [max(len(line[column]) for line in lines) for column in range(len(head))]
     return "\n".join(
@@ -293,6 +211,7 @@ def _cells(row: ParityRow) -> tuple[str, ...]:
         f"{row.max_abs:.1e}",
         f"{row.max_rel:.1e}",
         f"{row.cosine:.7f}",
+        f"{row.apart:.1e}",
         f"{row.atol:.0e}",
         f"{row.rtol:.0e}",
     )

@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from benchmarks.peers.job import Job
 from benchmarks.peers.settings import EngineFile, Settings
 from benchmarks.peers.wire import PRESET, files_of, unpacked
-from export.parity import TOLERANCES, tolerance_of
+from export.tolerances import TOLERANCES, tolerance_of
 from multimodal.weld_classes import MODALITIES
 from serving.required import configuration, default_file, served_versions
 

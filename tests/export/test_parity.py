@@ -5,7 +5,7 @@ import onnx
 import pytest
 from onnx import numpy_helper
 
-from export import engines, parity
+from export import engines, parity, tolerances
 from export.contract import Contract, Tensor
 from export.example_inputs import draw
 from multimodal.weld_classes import MODALITIES
@@ -114,9 +114,9 @@ def test_an_output_that_the_module_calls_constant_may_be_zero_but_must_be_equal_
 
 
 def test_a_score_in_label_units_has_its_own_tolerance_and_an_index_none():
-    assert parity.tolerance_of("quality_score", "fp32").atol == 5e-4
-    assert parity.tolerance_of("anomaly_score", "fp32").atol == 1e-5
-    assert parity.tolerance_of("fusion_index", "fp32") == parity.EXACT
+    assert tolerances.tolerance_of("quality_score", "fp32").atol == 5e-4
+    assert tolerances.tolerance_of("anomaly_score", "fp32").atol == 1e-5
+    assert tolerances.tolerance_of("fusion_index", "fp32") == tolerances.EXACT
 
 
 def test_figures_are_the_worst_of_all_cases():
@@ -126,15 +126,33 @@ def test_figures_are_the_worst_of_all_cases():
     assert (row.max_abs, row.max_rel, row.reference_abs_max) == (0.5, 0.125, 4.0)
 
 
+def test_int8_is_held_to_all_elements_together_and_an_index_to_each():
+    wanted = np.full((1, 100), 1.0)
+    got = wanted.copy()
+    got[0, 0] = 1.5
+    assert within_int8(wanted, got).ok, "half of one element is 5 % of all"
+    row = within_int8(wanted, wanted * 1.3)
+    assert not row.ok
+    assert row.remark.startswith("0.300 apart of 0.")
+    assert row.as_dict()["atol"] is None, "JSON has no infinity"
+    assert tolerances.tolerance_of("fusion_index", "int8") == tolerances.EXACT
+
+
+def within_int8(wanted, got):
+    case = [({}, {"nose_tokens": wanted})]
+    (row,) = parity.compare(NOSE, "e", lambda inputs: {"nose_tokens": got}, case, precision="int8")
+    return row
+
+
 def test_every_precision_has_a_row_for_every_kind_of_output():
-    kinds = set(parity.TOLERANCES["fp32"])
-    assert all(set(row) == kinds for row in parity.TOLERANCES.values())
-    with pytest.raises(LookupError, match="precision: expected one of fp32, bf16, fp16, got fp8"):
-        parity.tolerance_of("video_tokens", "fp8")
+    kinds = set(tolerances.TOLERANCES["fp32"])
+    assert all(set(row) == kinds for row in tolerances.TOLERANCES.values())
+    with pytest.raises(LookupError, match="precision: expected one of fp32, bf16, fp16, int8, got fp8"):
+        tolerances.tolerance_of("video_tokens", "fp8")
     with pytest.raises(
         LookupError, match=r"smell: expected a name that is or ends in one of tokens, .*; add a row"
     ):
-        parity.tolerance_of("smell", "fp32")
+        tolerances.tolerance_of("smell", "fp32")
 
 
 def test_the_table_has_one_line_per_row_and_says_which_failed():

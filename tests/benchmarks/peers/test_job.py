@@ -12,7 +12,7 @@ from benchmarks.peers.checking import PARTS, differences, precision_of, served_e
 from benchmarks.peers.job import WEIGHTS, Job
 from benchmarks.peers.settings import SAME_ENGINES, EngineFile, Settings
 from benchmarks.peers.wire import LAYOUT, PRESET, files_of, unpacked
-from export.parity import tolerance_of
+from export.tolerances import tolerance_of
 from multimodal.build import build
 from multimodal.weld_classes import MODALITIES
 from training.decoding import Status, decode_audio, decode_photos, decode_video, read_sensor
