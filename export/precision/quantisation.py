@@ -113,6 +113,9 @@ def _quantise(
                     "QuantizeBias": False,
                     "ActivationSymmetric": symmetric,
                     "WeightSymmetric": True,
+                    # A processor multiplies in int8 only where answers are int8 as well. TensorRT takes them
+                    # as they are, and a step for values to 101 is none for what a ReLU6 leaves of them.
+                    "OpTypesToExcludeOutputQuantization": list(PRODUCTS) if symmetric else [],
                 },
             )
             return onnx.load(path)
