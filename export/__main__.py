@@ -7,6 +7,7 @@
     python -m export vision_language_small --fusion attention     # of those that its weights have a head for
     python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
     python -m export weld_small --target gpu --precision bf16     # and TensorRT plans for this machine's GPU
+    python -m export weld_small --target gpu --precision auto     # each as low as its task allows
     python -m export weld_small --target rtx --out build/rtx      # TensorRT for RTX: needs no GPU to build
     python -m export golden weld_inspection                       # what a release is compared on
 
@@ -28,12 +29,15 @@ from tqdm import tqdm
 
 from export import contract, jobs, manifest, parity, plans, publish, released
 from export.pipelines import PRESETS, fusion_in, model_names
+from export.precision.calibration import file_of as calibration_of
 from export.targets import PRECISIONS, TARGETS, Order
 from export.tensorrt import OPTIONS
 
 ROOT = Path(__file__).parents[1]
 VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
 RANDOM = "random"
+# precisions that need the preset's task, and why random weights will not do
+SEARCHED = {"auto": "which no precision hurts", "int8": "whose ranges say nothing of trained ones"}
 Record = Mapping[str, Any]
 
 
@@ -48,7 +52,7 @@ class Request:
     out:    where to instead of version 1 of the repository
     fusion: the chosen one, empty where the preset has no choice
     order:  target, precision and build options
-    chosen: model -> what a search of its precision found, of the precision `auto`
+    chosen: model -> what a search of its precision found, of the precisions `auto` and `int8`
     """
 
     preset: str
@@ -67,7 +71,14 @@ class Request:
         if model not in self.chosen:
             return self.order
         found = self.chosen[model]["chosen"]
-        return replace(self.order, precision=found["precision"], keep=tuple(found["keep"]))
+        real = calibration_of(self.graphs, model) if found["precision"] == "int8" else None
+        order = replace(self.order, precision=found["precision"], keep=tuple(found["keep"]))
+        return replace(order, calibration=real)
+
+    @property
+    def graphs(self) -> Path:
+        """Where a search of precisions leaves its fp32 graphs, and the inputs that it calibrated on."""
+        return ROOT / "build" / "precision" / f"{self.preset}-{self.fusion or 'own'}"
 
     def folder(self, model: str) -> Path:
         """Where the model's engine goes."""
@@ -92,7 +103,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def export_preset(request: Request) -> int:
     """Export what is not current; publish all of it or nothing. Returns the exit code."""
-    if request.order.precision == "auto":
+    if request.order.precision in SEARCHED:
         request = replace(request, chosen=_search(request))
     if not _export(request):
         return 1
@@ -102,15 +113,20 @@ def export_preset(request: Request) -> int:
 
 def _search(request: Request) -> Mapping[str, Record]:
     """Find the precision of every network of the preset, on fp32 graphs that are kept for the next time."""
+    precision = request.order.precision
     if request.weights is None:
-        raise Refusal("--precision auto: expected trained weights, got random ones, which no precision hurts")
-    graphs = ROOT / "build" / "precision" / f"{request.preset}-{request.fusion or 'own'}"
-    plain = replace(request, order=Order(), models=model_names(request.preset), out=graphs, force=False)
+        raise Refusal(
+            f"--precision {precision}: expected trained weights, got random ones, {SEARCHED[precision]}"
+        )
+    models = model_names(request.preset)
+    plain = replace(request, order=Order(), models=models, out=request.graphs, force=False)
     if not _export(plain):
         raise Refusal(f"{request.preset}: expected fp32 graphs to lower, got none; see the table")
-    from export.precision.records import record_of  # here: no other export needs what trainings are made of
+    from export.precision import records  # here: no other export needs what trainings are made of
 
-    return record_of(request.preset, graphs, request.repository, request.order.target)
+    return records.record_of(
+        request.preset, request.graphs, request.repository, request.order.target, precision
+    )
 
 
 def _export(request: Request) -> bool:

@@ -21,7 +21,8 @@ class Job:
 
     fusion: the chosen one, empty where the preset has no choice
     target: one of export.targets.TARGETS; precision: one of export.targets.PRECISIONS
-    build: one of export.tensorrt.OPTIONS, of a target that builds plans; keep: see export.targets.Order
+    build: one of export.tensorrt.OPTIONS, of a target that builds plans; keep, calibration: see
+    export.targets.Order
     """
 
     preset: str
@@ -35,11 +36,12 @@ class Job:
     precision: str = "fp32"
     build: str = "default"
     keep: tuple[str, ...] = ()
+    calibration: Path | None = None
 
     @property
     def order(self) -> Order:
         """What is asked for of the files."""
-        return Order(self.target, self.precision, self.build, self.keep)
+        return Order(self.target, self.precision, self.build, self.keep, self.calibration)
 
 
 def run(jobs: Sequence[Job]) -> Iterator[tuple[Job, list[ParityRow]]]:

@@ -9,9 +9,10 @@ from __future__ import annotations
 import json
 import os
 import tempfile
-from collections.abc import Collection, Iterable
+from collections.abc import Iterable
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
 
 import onnx
 
@@ -24,7 +25,7 @@ from export.tensorrt.build import TYPES, built_for, require_gpu
 from export.tensorrt.device import find
 from export.tensorrt.profiles import as_dicts
 
-DENSE = "dense.onnx"
+SERVED, DENSE = "model.onnx", "dense.onnx"
 PLATFORM = "tensorrt_plan"  # of a model that a GPU's server runs as a plan
 BUILDER = ("export/tensorrt", "export/precision")  # code that decides what a plan is, given a graph
 
@@ -48,14 +49,19 @@ def with_plan(made: manifest.Recipe, promised: Contract, order: Order) -> manife
     """The recipe of graphs, and of the plan that this machine would build of them.
 
     promised: the GPU's configuration
-    errors: ModuleNotFoundError and RuntimeError where the package or the GPU is missing
+    errors: ModuleNotFoundError and RuntimeError where the package or the GPU is missing, FileNotFoundError
+            where an int8 plan has no calibration
     """
     trt = package.import_tensorrt(order.target)
     device = find()
     require_gpu(order.target, device)
-    told = {"options": str(OPTIONS[order.build]), "profiles": as_dicts(profiles(promised))}
+    told: dict[str, Any] = {"options": str(OPTIONS[order.build]), "profiles": as_dicts(profiles(promised))}
     if order.keep:
         told["keep"] = list(order.keep)
+    if order.precision == "int8":
+        from export.precision import calibration
+
+        told["calibration"] = calibration.described(_calibration(promised.name, order))
     return replace(
         made,
         target=order.target,
@@ -70,34 +76,56 @@ def with_plan(made: manifest.Recipe, promised: Contract, order: Order) -> manife
 def write_graph(
     folder: Path,
     promised: Contract,
-    precision: str,
+    order: Order,
     expected: Iterable[tuple[Arrays, Arrays]],
     constant: Iterable[str] = (),
-    keep: Collection[str] = (),
 ) -> list[ParityRow]:
     """Write the dense graph of `folder` in a precision beside it, and compare it; nothing to do for fp32.
 
-    expected: cases and PyTorch's answers; constant: see `parity.compare`; keep: parts that stay in fp32
+    expected: cases and PyTorch's answers, of int8 on real items; constant: see `parity.compare`
     The comparison runs in fp32 and rounds as the lower type does: ONNX Runtime multiplies no bf16 on a CPU.
-    errors: ValueError for a precision that no graph is written in here
+    errors: ValueError for a precision that no graph is written in here, FileNotFoundError without calibration
     """
+    precision = order.precision
     if precision == "fp32":
         return []
-    if precision not in TYPES or precision == "int8":
+    if precision not in TYPES:
         raise ValueError(
-            f"{promised.name}: expected a precision of fp32, bf16, fp16 for a plan, got {precision}; "
-            "int8 needs a graph that was calibrated"
+            f"{promised.name}: expected a precision of {', '.join(TYPES)} for a plan, got {precision}"
         )
     from export.precision import conversion
 
     path = folder / graph_file(precision)
-    low = conversion.lowered(onnx.load(folder / DENSE), precision, keep)
+    low = _lowered(folder, promised, order)
     onnx_files.save(low, path)
     with tempfile.TemporaryDirectory() as passing:
         rounded = Path(passing) / path.name
         onnx_files.save(conversion.emulated(low), rounded)
         run = parity.onnx_runtime(rounded, os.cpu_count() or 1, optimised=False)
         return parity.compare(promised, path.name, run, expected, precision, frozenset(constant))
+
+
+def _lowered(folder: Path, promised: Contract, order: Order) -> onnx.ModelProto:
+    """The folder's dense graph in the order's precision, the parts to keep in fp32."""
+    from export.precision import calibration, conversion, inside, quantisation
+
+    dense = onnx.load(folder / DENSE)
+    keep = order.keep and inside.renamed(
+        order.keep, inside.network(onnx.load(folder / SERVED), promised), dense
+    )
+    if order.precision != "int8":
+        return conversion.lowered(dense, order.precision, keep)
+    real = inside.whole_requests(calibration.read(_calibration(promised.name, order)), promised)
+    return quantisation.quantised(dense, calibration.in_batches(real), keep, symmetric=True)
+
+
+def _calibration(model: str, order: Order) -> Path:
+    if order.calibration is None:
+        raise FileNotFoundError(
+            f"{model}: expected a file of real inputs to calibrate int8 on, got none; `python -m export "
+            "PRESET --precision int8` or auto makes one"
+        )
+    return order.calibration
 
 
 def write_plan(folder: Path, promised: Contract, order: Order, cache_dir: Path | None) -> Path:

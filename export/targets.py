@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from pathlib import Path
 
 PRECISIONS = ("fp32", "bf16", "fp16", "int8", "auto")
 
@@ -20,12 +21,14 @@ class Order:
     """What is asked for: a target, a precision, and a named set of build options of a target with plans.
 
     keep: parts that stay in fp32, by name, see `export.precision.conversion.lowered`
+    calibration: of int8, a file of `export.precision.calibration`
     """
 
     target: str = "cpu"
     precision: str = "fp32"
     build: str = "default"
     keep: tuple[str, ...] = ()
+    calibration: Path | None = None
 
 
 TARGETS = {

@@ -11,7 +11,8 @@ import onnx
 
 from export.contract import Contract
 from export.cpu_engines import runtime
-from export.parity import Arrays, Run
+from export.parity import Run
+from export.precision import calibration as real_inputs
 from export.precision import inside
 from export.precision.conversion import TYPES, emulated, lowered, names_of
 from export.precision.fragile import MATRIX, SOFTMAX
@@ -67,7 +68,7 @@ class Bench:
         self.contract, self.folder = contract, folder
         self.network = inside.network(served, contract)
         self.served = inside.around(self.network, contract, served)
-        self.calibration = _in_eights(inside.rows_of(calibration, contract, served))
+        self.calibration = real_inputs.in_batches(inside.rows_of(calibration, contract, served))
         self._files: dict[Candidate, Path] = {}
 
     def graph(self, candidate: Candidate) -> onnx.ModelProto:
@@ -163,8 +164,3 @@ def _block(node: onnx.NodeProto) -> str:
         if name.rsplit(".", 1)[-1].isdigit():
             return name
     return modules[0] if modules else own
-
-
-def _in_eights(rows: Mapping[str, np.ndarray]) -> list[Arrays]:
-    count = len(next(iter(rows.values())))
-    return [{name: array[start : start + 8] for name, array in rows.items()} for start in range(0, count, 8)]

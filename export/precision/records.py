@@ -19,6 +19,7 @@ from export.budgets import precision_budget_of
 from export.contract import Contract
 from export.parity import onnx_runtime
 from export.pipelines import model_names, pipeline_of
+from export.precision import calibration
 from export.precision.candidates import CANDIDATES, Bench, Candidate
 from export.precision.chain import Chain
 from export.precision.search import Found, Search, Trial
@@ -29,27 +30,66 @@ SEARCH = ("export/precision", "export/cpu_engines.py")  # what no graph's recipe
 NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph each
 
 
-def record_of(preset: str, engines: Path, repository: Path, target: str) -> Mapping[str, Mapping[str, Any]]:
+def record_of(
+    preset: str, engines: Path, repository: Path, target: str, precision: str = "auto"
+) -> Mapping[str, Mapping[str, Any]]:
     """Model -> what a search found for a target with plans; an earlier one's file if nothing changed.
 
     engines: a folder of `python -m export --out`, whose manifests say what they are
-    Plans are written in 16 bits or fp32; int8 is judged by `python -m export.precision` only.
-    errors: LookupError where nothing chosen together is within budget
+    precision: the only one that may be chosen, with as many parts in fp32 as it needs; auto for all
+    The real inputs of engines that are chosen in int8 are left there too, see `export.precision.calibration`.
+    errors: LookupError where nothing chosen together is within budget, or an engine in that precision is not
     """
-    path = engines / f"precision_{target}_plans.json"
+    path = engines / f"precision_{target}_{'plans' if precision == 'auto' else precision}.json"
     key = _key(preset, engines, repository)
-    if path.is_file() and (kept := json.loads(path.read_text()))["key"] == key:
+    kept = json.loads(path.read_text()) if path.is_file() else {}
+    if kept.get("key") == key and _calibrated(kept["models"], engines):
         return kept["models"]
     engines_of(preset, engines, repository)
-    candidates = [one for one in CANDIDATES[target] if one.precision != "int8"]
-    found = searched(preset, engines, repository, task_of(preset, engines=engines), candidates)
+    task = task_of(preset, engines=engines)
+    candidates = [one for one in CANDIDATES[target] if precision in ("auto", one.precision)]
+    found = searched(preset, engines, repository, task, candidates)
+    _refuse_others(found, precision)
     if not found.together.ok:
         raise LookupError(
             f"{preset}: expected engines within budget, got {'; '.join(found.together.faults)}; ask for fp32"
         )
-    models = {model: found.record(model) for model in found.choices}
+    low = [model for model, one in found.choices.items() if one.precision == "int8"]
+    real = _calibrate(preset, engines, repository, task, low)
+    models = {model: found.record(model) | real.get(model, {}) for model in found.choices}
     path.write_text(json.dumps({"key": key, "models": models}, indent=1) + "\n")
     return models
+
+
+def _refuse_others(found: Found, precision: str) -> None:
+    """LookupError where an engine needs another precision than the one that was asked for."""
+    others = [model for model, one in found.choices.items() if precision not in ("auto", one.precision)]
+    if others:
+        faults = [f"{model} ({'; '.join(found.first_of(model).faults)})" for model in others]
+        raise LookupError(
+            f"expected every engine within budget in {precision}, got {', '.join(faults)}; ask for auto"
+        )
+
+
+def _calibrate(
+    preset: str, engines: Path, repository: Path, task: Task, models: Sequence[str]
+) -> dict[str, dict[str, Any]]:
+    """Model -> the part of its record that says what its int8 is calibrated on."""
+    if not models:
+        return {}
+    chain, files = Chain(networks(preset, repository)), engines_of(preset, engines, repository)
+    runs = {model: onnx_runtime(file) for model, file in files.items()}
+    written = calibration.write(chain, runs, task, engines, models)
+    return {model: {"calibration": said} for model, said in written.items()}
+
+
+def _calibrated(models: Mapping[str, Mapping[str, Any]], engines: Path) -> bool:
+    """Whether the real inputs that a record speaks of are still there."""
+    return all(
+        calibration.is_whole(calibration.file_of(engines, model), said["calibration"])
+        for model, said in models.items()
+        if "calibration" in said
+    )
 
 
 def _key(preset: str, engines: Path, repository: Path) -> str:
@@ -81,13 +121,10 @@ def searched(
     """
     chain = Chain(networks(preset, repository))
     files = engines_of(preset, engines, repository)
-    calibration = chain.answers(
-        {model: onnx_runtime(file) for model, file in files.items()}, task.calibration
-    )
+    known = chain.answers({model: onnx_runtime(file) for model, file in files.items()}, task.calibration)
     with tempfile.TemporaryDirectory() as folder, _bar(chain, len(candidates)) as bar:
         benches = {
-            one.name: Bench(one, onnx.load(files[one.name]), calibration, Path(folder))
-            for one in chain.contracts
+            one.name: Bench(one, onnx.load(files[one.name]), known, Path(folder)) for one in chain.contracts
         }
         search = Search(
             chain,

@@ -65,6 +65,10 @@ class Found:
     reference: Figures
     items: int
 
+    def first_of(self, model: str) -> Trial:
+        """What an engine was tried as first: in the lowest precision, with nothing kept."""
+        return next(trial for trial in self.trials if trial.model == model)
+
     def record(self, model: str) -> dict[str, Any]:
         """The `precision` section of a model's manifest."""
         return {

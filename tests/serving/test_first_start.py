@@ -12,6 +12,7 @@ import onnx
 import pytest
 
 from export.precision import conversion
+from export.precision.quantisation import quantised
 from export.tensorrt import Device, build, import_tensorrt
 from serving import control, first_start
 from serving.first_start import Builder
@@ -146,6 +147,22 @@ def test_the_graph_is_the_one_of_the_precision_that_was_exported(repository, bui
     (plan,) = first_start.needed(repository, ["doubler"], builder)
     assert (plan.graph.name, plan.precision) == ("dense_fp16.onnx", "fp16")
     assert bring(builder)[0] == 1  # the builder refuses a graph without a layer of the precision
+
+
+def test_an_int8_graph_is_all_that_a_machine_needs_for_its_plan(repository, builder, bring):
+    folder = repository / "doubler" / "1"
+    graph = onnx.load(folder / "dense.onnx")
+    graph.graph.node[0].op_type = "MatMul"
+    graph.graph.initializer[0].CopyFrom(onnx.numpy_helper.from_array(2 * np.eye(3, dtype="f4"), "table"))
+    real = [{"x": np.linspace(-1, size, 24, dtype="f4").reshape(8, 3)} for size in (1, 4)]
+    (folder / "manifest.json").write_text(json.dumps({"precision": "int8"}))
+    plans = []
+    for ranges in (real[:1], real):
+        onnx.save(quantised(graph, ranges, symmetric=True), folder / "dense_int8.onnx")
+        assert bring(builder)[0] == 1, "other ranges are another plan"
+        plans.append((folder / "model.plan").read_bytes())
+    assert plans[0] != plans[1]
+    assert bring(builder) == (0, [])
 
 
 def test_the_images_configurations_come_to_the_volume_and_what_is_there_stays(tmp_path):

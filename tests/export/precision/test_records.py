@@ -4,12 +4,15 @@ import json
 import subprocess
 import sys
 
+import numpy as np
 import pytest
 
 from export import contract, manifest
 from export.budgets import BUDGETS, PRECISION_BUDGETS, precision_budget_of
 from export.pipelines import PIPELINES
-from export.precision import records
+from export.precision import calibration, records
+from export.precision.candidates import Candidate
+from export.precision.search import Found, Trial
 from export.precision.tasks import CALIBRATION, TASKS, spread, task_of
 
 from ..conftest import write_repository
@@ -26,16 +29,51 @@ def engines(tmp_path):
     return tmp_path / "engines", repository
 
 
-def remember(engines, repository):
+def remember(engines, repository, precision="bf16", file="plans", **more):
     key = records._key("tiny", engines, repository)
-    models = {"tiny_fusion": {"chosen": {"precision": "bf16", "engine": "tensorrt", "keep": []}}}
-    (engines / "precision_rtx_plans.json").write_text(json.dumps({"key": key, "models": models}))
+    chosen = {"precision": precision, "engine": "tensorrt", "keep": []}
+    models = {"tiny_fusion": {"chosen": chosen, **more}}
+    (engines / f"precision_rtx_{file}.json").write_text(json.dumps({"key": key, "models": models}))
     return models
 
 
 def test_the_same_engines_are_not_searched_again(engines):
     models = remember(*engines)
     assert records.record_of("tiny", *engines, "rtx") == models
+
+
+def test_a_search_of_one_precision_is_another_search(engines):
+    models = remember(*engines, precision="int8", file="int8")
+    assert records.record_of("tiny", *engines, "rtx", "int8") == models
+    with pytest.raises(FileNotFoundError, match="expected an engine in fp32, found none"):
+        records.record_of("tiny", *engines, "rtx")
+
+
+def test_what_was_calibrated_on_inputs_that_are_gone_or_changed_is_searched_again(engines):
+    folder, repository = engines
+    file = calibration.file_of(folder, "tiny_fusion")
+    file.parent.mkdir()
+    np.savez(file, **{"ranges/x": np.arange(3), "judged/x": np.arange(2)})
+    models = remember(*engines, precision="int8", calibration=calibration.described(file))
+    assert records.record_of("tiny", folder, repository, "rtx") == models
+    np.savez(file, **{"ranges/x": np.arange(1, 4), "judged/x": np.arange(2)})
+    with pytest.raises(FileNotFoundError, match="expected an engine in fp32, found none"):
+        records.record_of("tiny", folder, repository, "rtx")
+    file.unlink()
+    with pytest.raises(FileNotFoundError, match="expected an engine in fp32, found none"):
+        records.record_of("tiny", folder, repository, "rtx")
+
+
+def test_a_precision_that_an_engine_does_not_bear_is_refused_and_auto_is_named():
+    def trial(model, precision, *faults):
+        return Trial(model, Candidate(precision, "tensorrt"), 0.2, "y", {}, None, faults)
+
+    trials = [trial("a", "int8"), trial("b", "int8", "y 0.200 apart of 0.1"), trial("b", "fp32")]
+    choices = {"a": trials[0].candidate, "b": trials[2].candidate}
+    found = Found(choices, trials, trial("together", "int8"), {}, 8)
+    records._refuse_others(found, "auto")
+    with pytest.raises(LookupError, match=r"in int8, got b \(y 0.200 apart of 0.1\); ask for auto"):
+        records._refuse_others(found, "int8")
 
 
 def test_engines_of_other_weights_are(engines):
@@ -56,7 +94,8 @@ def test_the_key_of_a_search_knows_all_code_that_no_recipe_of_a_graph_does():
     read = {f"{name}.py" for name in names if (manifest.ROOT / f"{name}.py").is_file()}
     apart = {name for name in read if name.startswith(manifest.APART)}
     assert "export/precision/search.py" in apart
-    assert apart - {"export/budgets.py"} == {name for name in read if name.startswith(records.SEARCH)}
+    judging = {"export/budgets.py", "export/tolerances.py"}  # the key has the budget, no search a tolerance
+    assert apart - judging == {name for name in read if name.startswith(records.SEARCH)}
 
 
 def test_the_manifest_says_what_was_tried(engines):

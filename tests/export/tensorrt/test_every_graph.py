@@ -8,8 +8,10 @@ import torch
 
 from export import contract, engines, generator_graphs, manifest, onnx_files, onnx_graphs
 from export.artefacts import LENGTHS
+from export.example_inputs import draw
 from export.pipelines import PRESETS, model_names
 from export.precision import conversion
+from export.precision.quantisation import FEWEST, products, quantised
 from export.tensorrt import build
 from model_repository.configuration import MAX_BATCH
 
@@ -97,6 +99,21 @@ def test_every_served_graph_is_built_in_fp32_and_bf16(request, made, tmp_path, p
     else:
         path = made(preset, model)
     assert_lowered(*built_twice(path, promised, tmp_path, "bf16"), "BF16")
+
+
+@pytest.mark.parametrize(("preset", "model"), SERVED)
+def test_every_served_graph_is_built_in_int8(request, made, tmp_path, preset, model):
+    promised = contract.load(REPOSITORY, model, "gpu")
+    if preset in EXPORTED:
+        path = request.getfixturevalue(EXPORTED[preset]) / model / "1" / "dense.onnx"
+    else:
+        path = made(preset, model)
+    # drawn, as most of the weights are: what is asked is whether TensorRT takes the pairs, not what they cost
+    graph = onnx.load(path)
+    low = quantised(graph, [draw(promised, FEWEST, seed=1)], symmetric=True)
+    onnx_files.save(low, tmp_path / "int8.onnx")
+    types = build(tmp_path / "int8.onnx", promised, precision="int8").summary["network"]["types"]
+    assert types["INT8"] > len(products(graph)) > 1, "weights and what they are multiplied with"
 
 
 @pytest.mark.parametrize(("preset", "fusion"), FUSIONS)

@@ -3,7 +3,6 @@
 import json
 from dataclasses import replace
 
-import numpy as np
 import pytest
 
 from export import contract, manifest, plans
@@ -134,10 +133,15 @@ def test_what_no_gpu_runs_has_no_plan(repository):
     assert not plans.has_plan(repository, MODEL, "cpu")
 
 
-def test_a_plan_in_a_precision_that_needs_calibration_is_refused(repository, tmp_path):
-    promised = contract.load(repository, MODEL, "gpu")
-    with pytest.raises(ValueError, match=r"expected a precision of fp32, bf16, fp16 for a plan, got int8"):
-        plans.write_graph(tmp_path, promised, "int8", [({"x": np.zeros(1)}, {})])
+@pytest.mark.parametrize(
+    ("precision", "reason"),
+    [("int8", "whose ranges say nothing of trained ones"), ("auto", "which no precision hurts")],
+)
+def test_what_a_task_decides_is_refused_for_random_weights(repository, tmp_path, capsys, precision, reason):
+    typed = ["tiny", "--weights", "random", "--repository", str(repository), "--out", str(tmp_path / "rtx")]
+    assert main([*typed, "--target", "rtx", "--precision", precision]) == 1
+    said = capsys.readouterr().err
+    assert f"--precision {precision}: expected trained weights, got random ones, {reason}" in said
 
 
 @pytest.mark.parametrize(
