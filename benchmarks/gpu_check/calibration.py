@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import functools
+from collections.abc import Mapping
 from typing import TYPE_CHECKING
 
 from benchmarks.gpu_check.clock import first_line
@@ -13,39 +14,43 @@ from benchmarks.gpu_check.subjects import Subject, subjects
 if TYPE_CHECKING:
     from export.parity import Arrays
 
-ROWS = 8  # of a batch
+RANGES, JUDGED = "ranges", "judged"  # items that ranges come from, and others that an engine is compared on
 
 
-def batches(subject: Subject) -> list[Arrays]:
-    """The subject's inputs on the calibration items of its preset's task; Skip where there are none here."""
+def batches(subject: Subject, part: str = RANGES) -> list[Arrays]:
+    """The subject's inputs on items of its preset's task, all rows there; Skip where there are none here."""
+    from export.precision import inside
+    from export.precision.calibration import in_batches
+
     found = tensors(subject.preset)
     if isinstance(found, Skip):
         raise found
     names = [tensor.name for tensor in subject.contract.inputs]
-    missing = [name for name in names if name not in found]
+    missing = [name for name in names if name not in found[part]]
     if missing:
         raise Skip(f"no calibration of {', '.join(missing)}: the task of {subject.preset} ends before it")
-    items = len(found[names[0]])
-    return [{name: found[name][start : start + ROWS] for name in names} for start in range(0, items, ROWS)]
+    return in_batches(inside.whole_requests(found[part], subject.contract), subject.contract.max_batch)
 
 
 @functools.cache
-def tensors(preset: str, device: str = "cuda") -> Arrays | Skip:
-    """Every tensor between a preset's engines on its calibration items, or why there are none.
+def tensors(preset: str, device: str = "cuda") -> Mapping[str, Arrays] | Skip:
+    """Every tensor between a preset's engines on items of its task, by part, or why there are none.
 
     To be called before a module of the preset is on the GPU: they share their weights.
     """
+    from export.precision.calibration import judged_of
     from export.precision.chain import Chain
     from export.precision.tasks import task_of
 
     try:
-        known = task_of(preset).calibration
+        task = task_of(preset)
+        known = {RANGES: task.calibration, JUDGED: judged_of(task)}
         own = {one.name: one for one in subjects(preset) if one.contract is one.promised}
         chain = Chain([one.contract for one in own.values()])
         for name in chain.models:
             module = own[name].module.to(device)
             run = as_run(TorchRunner(module, own[name].contract, "fp32"), device)
-            known = chain.answers({name: run}, known, only=(name,))
+            known = {part: chain.answers({name: run}, arrays, (name,)) for part, arrays in known.items()}
             module.cpu()
     except Exception as error:  # of a data set, a decoder or a package that this machine lacks
         return Skip(f"no real inputs to calibrate on: {first_line(error)}")

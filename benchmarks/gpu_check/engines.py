@@ -64,7 +64,11 @@ class Candidate:
 
 @dataclass
 class Bench:
-    """One subject on the GPU, with everything that all its candidates share."""
+    """One subject on the GPU, with everything that all its candidates share.
+
+    expected: drawn cases and PyTorch's answers; real: items of the task and the same, which int8 is compared
+              on, as it knows the ranges of real inputs only; empty where there are none here
+    """
 
     subject: Subject
     plan: Plan
@@ -72,6 +76,7 @@ class Bench:
     expected: list[tuple[Arrays, Arrays]]
     flop: int
     found: Finding = field(default_factory=Finding)
+    real: list[tuple[Arrays, Arrays]] = field(default_factory=list)
 
     def row(self, candidate: Candidate) -> Row:
         """The columns that are the same for all figures of a candidate."""
@@ -108,16 +113,25 @@ def run(plan: Plan, earlier: Mapping[str, Finding]) -> Finding:
 def _bench(subject: Subject, plan: Plan, earlier: Mapping[str, Finding], found: Finding) -> Bench:
     from export import parity
 
-    cases = parity.cases(subject.contract)
     on_device = subject.preset in BASE
-    flop = flop_per_item(subject) if not on_device else 0
-    expected = [] if on_device else parity.references(parity.pytorch(subject.module, subject.contract), cases)
-    subject.module.cuda()
     if on_device:  # minutes of one CPU core per case, and the GPU's fp32 has been compared on the small ones
+        subject.module.cuda()
         flop = flop_per_item(subject, "cuda")
         reference = as_run(TorchRunner(subject.module, subject.contract, "fp32"))
-        expected = parity.references(reference, cases)
-    return Bench(subject, plan, earlier, expected, flop, found)
+    else:
+        flop = flop_per_item(subject)
+        reference = parity.pytorch(subject.module, subject.contract)
+    expected = parity.references(reference, parity.cases(subject.contract))
+    real = parity.references(reference, _real(subject, plan))
+    subject.module.cuda()
+    return Bench(subject, plan, earlier, expected, flop, found, real)
+
+
+def _real(subject: Subject, plan: Plan) -> list[Arrays]:
+    try:
+        return calibration.batches(subject, calibration.JUDGED) if "int8" in plan.precisions else []
+    except Skip:
+        return []  # every int8 candidate says so by itself
 
 
 def candidates(bench: Bench) -> Iterator[Candidate]:
@@ -177,13 +191,16 @@ def compare(bench: Bench, candidate: Candidate, run: Run) -> Row:
     """The worst output's figures; a fault where a judged candidate is outside its tolerance."""
     from export import parity
 
+    low = candidate.precision == "int8"
+    if low and not bench.real:
+        raise Skip("no real inputs to compare int8 on")
     constant: frozenset[str] = getattr(bench.subject.module, "constant_outputs", frozenset())
     try:
         rows = parity.compare(
             bench.subject.contract,
             str(candidate),
             run,
-            bench.expected,
+            bench.real if low else bench.expected,
             precision=candidate.precision,
             constant=constant if candidate.precision == "fp32" else (),
         )

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from benchmarks.gpu_check import absent_rows, engines
-from benchmarks.gpu_check.findings import Finding, Plan
+from benchmarks.gpu_check.findings import Finding, Plan, Skip
 from benchmarks.gpu_check.runners import TorchRunner, as_run, on_device, on_host
 from benchmarks.gpu_check.subjects import of_one_row
 from export import parity
@@ -60,6 +60,21 @@ def test_an_engine_outside_its_tolerance_is_a_fault_with_figures(subject):
     assert fault.startswith(
         "small_encoder, tensorrt fp32, image_tokens: outside the tolerance; max abs 5.0e-01"
     )
+
+
+def test_int8_is_judged_on_real_items_and_all_elements_together(subject):
+    bench = bench_of(subject)
+    candidate = engines.Candidate("tensorrt", "int8", lambda: pytest.fail("not built here"))
+    right = as_run(TorchRunner(subject.module, subject.contract, "fp32"), "cpu")
+    with pytest.raises(Skip, match="no real inputs to compare int8 on"):
+        engines.compare(bench, candidate, right)
+    bench.real = bench.expected[:1]  # stand for them
+    one_off = np.zeros((3, 4), np.float32)
+    one_off[0, 0] = 0.02
+    assert engines.compare(bench, candidate, lambda i: {k: v + one_off for k, v in right(i).items()})["ok"]
+    row = engines.compare(bench, candidate, lambda i: {k: 1.5 * v for k, v in right(i).items()})
+    assert row["ok"] is False
+    assert "image_tokens: 0.500 apart of 0." in bench.found.faults[0]
 
 
 def test_what_has_no_tolerance_is_not_judged_and_says_so(subject):
