@@ -6,6 +6,7 @@
     python -m export video_quality_small --fusion gated           # another fusion than the preset's own
     python -m export vision_language_small --fusion attention     # of those that its weights have a head for
     python -m export weld_small --weights new.safetensors --out build/candidate   # a set to release
+    python -m export weld_small --precision auto                  # each graph as low as its task allows
     python -m export weld_small --target gpu --precision bf16     # and TensorRT plans for this machine's GPU
     python -m export weld_small --target gpu --precision auto     # each as low as its task allows
     python -m export weld_small --target rtx --out build/rtx      # TensorRT for RTX: needs no GPU to build
@@ -17,72 +18,18 @@ comparison failed, and nothing at all was published. Exit 2: mistyped.
 
 from __future__ import annotations
 
-import argparse
-import difflib
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
 
 from tqdm import tqdm
 
 from export import contract, jobs, manifest, parity, plans, publish, released
 from export.pipelines import PRESETS, fusion_in, model_names
-from export.precision.calibration import file_of as calibration_of
-from export.targets import PRECISIONS, TARGETS, Order
-from export.tensorrt import OPTIONS
-
-ROOT = Path(__file__).parents[1]
-VERSION = 1  # what a fresh checkout serves; later versions are made by releases, which stage their own
-RANDOM = "random"
-# precisions that need the preset's task, and why random weights will not do
-SEARCHED = {"auto": "which no precision hurts", "int8": "whose ranges say nothing of trained ones"}
-Record = Mapping[str, Any]
-
-
-class Refusal(Exception):
-    """A request that cannot be carried out, in a sentence for the person who typed it."""
-
-
-@dataclass(frozen=True)
-class Request:
-    """What the command line asks for, checked.
-
-    out:    where to instead of version 1 of the repository
-    fusion: the chosen one, empty where the preset has no choice
-    order:  target, precision and build options
-    chosen: model -> what a search of its precision found, of the precisions `auto` and `int8`
-    """
-
-    preset: str
-    models: tuple[str, ...]
-    weights: Path | None
-    repository: Path
-    recorded: Path | None
-    force: bool
-    out: Path | None = None
-    fusion: str = ""
-    order: Order = field(default_factory=Order)
-    chosen: Mapping[str, Record] = field(default_factory=dict)
-
-    def order_of(self, model: str) -> Order:
-        """Of one model, whose precision a search may have found."""
-        if model not in self.chosen:
-            return self.order
-        found = self.chosen[model]["chosen"]
-        real = calibration_of(self.graphs, model) if found["precision"] == "int8" else None
-        order = replace(self.order, precision=found["precision"], keep=tuple(found["keep"]))
-        return replace(order, calibration=real)
-
-    @property
-    def graphs(self) -> Path:
-        """Where a search of precisions leaves its fp32 graphs, and the inputs that it calibrated on."""
-        return ROOT / "build" / "precision" / f"{self.preset}-{self.fusion or 'own'}"
-
-    def folder(self, model: str) -> Path:
-        """Where the model's engine goes."""
-        return self.out / model if self.out else self.repository / model / str(VERSION)
+from export.precision import calibration
+from export.request import SEARCHED, VERSION, Record, Refusal, Request, parser_of, request_of
+from export.targets import TARGETS, Order
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
@@ -94,8 +41,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
             print(golden.write(golden.parser(words[1:]).parse_args(words[1:])))
             return 0
-        parser = _parser()
-        return export_preset(_request(parser, parser.parse_args(words)))
+        parser = parser_of(__doc__)
+        return export_preset(request_of(parser, parser.parse_args(words)))
     except (Refusal, OSError, ValueError, LookupError, ImportError, RuntimeError) as error:
         _say(f"export: {error}")
         return 1
@@ -122,8 +69,12 @@ def _search(request: Request) -> Mapping[str, Record]:
     plain = replace(request, order=Order(), models=models, out=request.graphs, force=False)
     if not _export(plain):
         raise Refusal(f"{request.preset}: expected fp32 graphs to lower, got none; see the table")
-    from export.precision import records  # here: no other export needs what trainings are made of
+    from export.precision import records, served  # here: no other export needs what trainings are made of
 
+    if not TARGETS[request.order.target].plan:
+        found, said = served.records_of(request.preset, request.graphs, request.repository)
+        _say("\n".join(said))
+        return found
     return records.record_of(
         request.preset, request.graphs, request.repository, request.order.target, precision
     )
@@ -141,15 +92,20 @@ def _export(request: Request) -> bool:
             _say(f"{name}: nothing changed")
         elif not request.out:
             released.refuse_other_weights(request.repository, name, VERSION, weights)
-    return not stale or _make(request, stale, recipes)
+    if stale and not _make(request, stale, recipes):
+        return False
+    for name in request.chosen.keys() & set(request.models) - set(stale):
+        manifest.remember(request.folder(name), request.chosen[name])
+    return True
 
 
 def _recipe(request: Request, model: str, weights: str) -> manifest.Recipe:
     fusion = fusion_in(request.preset, model, request.fusion)
     made = manifest.recipe(contract.load(request.repository, model), request.preset, weights, fusion)
-    if not plans.has_plan(request.repository, model, request.order.target):
-        return made
-    return plans.with_plan(made, contract.load(request.repository, model, "gpu"), request.order_of(model))
+    order = request.order_of(model)
+    if plans.has_plan(request.repository, model, request.order.target):
+        return plans.with_plan(made, contract.load(request.repository, model, "gpu"), order)
+    return calibration.recipe(made, order.calibration, order.keep) if order.calibration else made
 
 
 def _make(request: Request, names: list[str], recipes: dict[str, manifest.Recipe]) -> bool:
@@ -230,100 +186,6 @@ def _compare(work: Iterable[jobs.Job]) -> dict[str, list[parity.ParityRow]]:
 
 def _say(line: str) -> None:
     print(line, file=sys.stderr)
-
-
-def _request(parser: argparse.ArgumentParser, typed: argparse.Namespace) -> Request:
-    if typed.preset not in PRESETS:
-        parser.error(
-            f"preset: expected one of {', '.join(PRESETS)}, got {typed.preset}{_meant(typed.preset, PRESETS)}"
-        )
-    names = model_names(typed.preset)
-    for name in typed.only or ():
-        if name not in names:
-            parser.error(f"--only: expected some of {', '.join(names)}, got {name}{_meant(name, names)}")
-    fusion = _fusion(parser, typed.preset, typed.fusion)
-    if not TARGETS[typed.target].served and not typed.out:
-        parser.error(f"--target {typed.target}: expected --out FOLDER, as Triton cannot run its engines")
-    if not typed.repository.is_dir():
-        raise Refusal(f"{typed.repository}: expected a model repository, found no folder; check --repository")
-    return Request(
-        preset=typed.preset,
-        models=tuple(name for name in names if not typed.only or name in typed.only),
-        weights=_weights(typed.preset, typed.weights),
-        fusion=fusion,
-        repository=typed.repository.resolve(),
-        recorded=typed.recorded,
-        force=typed.force,
-        out=typed.out.resolve() if typed.out else None,
-        order=_order(typed),
-    )
-
-
-def _order(typed: argparse.Namespace) -> Order:
-    if not TARGETS[typed.target].plan and typed.precision != "fp32":
-        raise Refusal(
-            f"--precision: expected fp32 for --target {typed.target}, got {typed.precision}; its engines "
-            "compute in what configs/cpu.pbtxt says, see `python -m export.precision`"
-        )
-    return Order(typed.target, typed.precision, typed.build)
-
-
-def _weights(preset: str, typed: str | None) -> Path | None:
-    if typed == RANDOM:
-        return None
-    path = Path(typed) if typed else ROOT / "weights" / f"{preset}.safetensors"
-    if not path.is_file():
-        advice = PRESETS[preset].advice(preset) or "pass --weights random"
-        raise Refusal(
-            f"{path}: expected the weights of {preset}, found no file; {advice}, or pass --weights FILE"
-        )
-    return path.resolve()
-
-
-def _fusion(parser: argparse.ArgumentParser, preset: str, typed: str | None) -> str:
-    pipeline = PRESETS[preset]
-    if typed is None:
-        return pipeline.default_fusion(preset)
-    known = pipeline.fusions(preset)
-    if not known:
-        parser.error(f"--fusion: expected none, as {preset} has one fusion, got {typed}; leave it out")
-    if typed not in known:
-        parser.error(f"--fusion: expected one of {', '.join(known)}, got {typed}{_meant(typed, known)}")
-    return typed
-
-
-def _meant(typed: str, known: Iterable[str]) -> str:
-    close = difflib.get_close_matches(typed, list(known), n=1)
-    return f"; did you mean {close[0]}?" if close else ""
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="python -m export", description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("preset", help=f"one of {', '.join(PRESETS)}")
-    parser.add_argument(
-        "--weights", metavar="FILE", help="safetensors, or `random`; default weights/PRESET.safetensors"
-    )
-    parser.add_argument("--repository", type=Path, default=ROOT / "model_repository", metavar="DIR")
-    parser.add_argument(
-        "--out",
-        type=Path,
-        metavar="FOLDER",
-        help="where to, for `python -m serving release prepare --from`; default: version 1 of the repository",
-    )
-    parser.add_argument(
-        "--fusion", metavar="NAME", help="of a preset that has a choice; default: the preset's own"
-    )
-    parser.add_argument("--target", choices=TARGETS, default="cpu", help="what runs it; default: cpu")
-    parser.add_argument("--precision", choices=PRECISIONS, default="fp32", help="default: fp32")
-    parser.add_argument("--build", choices=OPTIONS, default="default", help="options of a TensorRT plan")
-    parser.add_argument("--only", nargs="+", metavar="MODEL", help="only these models of the preset")
-    parser.add_argument(
-        "--recorded", type=Path, metavar="NPZ", help="decoded welds to compare on too, arrays by tensor name"
-    )
-    parser.add_argument("--force", action="store_true", help="export again even if nothing changed")
-    return parser
 
 
 if __name__ == "__main__":

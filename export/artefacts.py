@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, Protocol, runtime_checkable
 
@@ -89,6 +90,11 @@ def engine(job: Job, promised: Contract) -> list[ParityRow]:
         if all(row.ok for row in rows):
             plans.write_plan(job.folder, gpu, job.order, plans.cache_of(job.repository))
             rows += plans.compare_plan(job.folder, gpu, job.order, expected, constants)
+    elif job.calibration and all(row.ok for row in rows):
+        rows = engines.lower_served(module, promised, job.folder, job.keep, job.calibration) + [
+            row if row.engine == engines.DENSE else replace(row, engine=f"{row.engine} before int8")
+            for row in rows
+        ]
     return rows
 
 

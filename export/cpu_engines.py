@@ -57,6 +57,15 @@ def supports(precision: str) -> bool:
     return precision == "fp32" or precision.upper() in Core().get_property("CPU", "OPTIMIZATION_CAPABILITIES")
 
 
+def processor() -> str:
+    """What speeds are measured on and with: the processor, as OpenVINO names it, and both engines."""
+    import onnxruntime
+    import openvino
+
+    name = openvino.Core().get_property("CPU", "FULL_DEVICE_NAME")
+    return f"{name}, onnxruntime {onnxruntime.__version__}, openvino {openvino.__version__}"
+
+
 def compiled(path: Path, precision: str, threads: int) -> CompiledModel:
     """The file compiled by OpenVINO for the CPU; errors as `runtime`."""
     from openvino import Core

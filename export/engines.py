@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
+import onnx
 import torch
 from torch import nn
 
@@ -77,6 +78,25 @@ def compare_files(
         label = name if (engine, precision) == cpu_engines.REFERENCE else f"{name} {engine} {precision}"
         rows += parity.compare(promised, label, run, pairs, precision, constants(module))
     return rows
+
+
+def lower_served(
+    module: nn.Module, promised: contract.Contract, folder: Path, keep: Sequence[str], real: Path
+) -> list[parity.ParityRow]:
+    """Put the served graph, proven in fp32, in int8, and compare it as the configured engine runs it.
+
+    keep: parts that stay in fp32; real: inputs, a file of `export.precision.calibration`
+    """
+    from export.precision import calibration, inside, quantisation
+
+    graph = onnx.load(folder / SERVED)
+    rows = calibration.in_batches(inside.rows_of(calibration.read(real), promised, graph))
+    low = quantisation.quantised(inside.network(graph, promised), rows, keep)
+    onnx_graphs.save(inside.around(low, promised, graph), folder / SERVED)
+    engine, precision = cpu_engines.configured(promised)
+    run = cpu_engines.runtime(folder / SERVED, engine, precision, torch.get_num_threads())
+    pairs = real_references(module, promised, real)
+    return parity.compare(promised, f"{SERVED} int8 {engine}", run, pairs, "int8", constants(module))
 
 
 def served_module(preset: str, model: str, weights: Path | None, fusion: str = "") -> nn.Module:

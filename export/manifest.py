@@ -44,6 +44,7 @@ APART = (
     "export/budgets.py",
     "export/tolerances.py",
     "export/released.py",
+    "export/request.py",
     "export/cpu_engines.py",  # runs what was written, to prove it
     # What these write has a recipe that names its precision, and a hash of its own for them: builder_sha256.
     "export/precision/",
@@ -88,7 +89,9 @@ class Recipe:
 
     @property
     def graphs(self) -> Recipe:
-        """The recipe of the graphs that a plan was built from; of graphs its own."""
+        """The recipe of the graphs that a plan was built from; of graphs its own, in int8 too."""
+        if not self.target:
+            return self
         nothing_planned: dict[str, Any] = dict.fromkeys(PLANNED, "")
         return replace(self, **nothing_planned)
 
@@ -118,6 +121,16 @@ def write(
     described = describe(made, version, files, parity, class_names)
     path.write_text(render(described | ({"precision_search": precision} if precision else {})))
     return path
+
+
+def remember(folder: Path, precision: Mapping[str, object]) -> None:
+    """Say in the manifest of files that stay as they are what a later search tried."""
+    content = read(folder)
+    if content.get("precision_search") == precision:
+        return
+    draft = Path(folder) / f"{FILE}.draft"
+    draft.write_text(render(content | {"precision_search": precision}))
+    draft.replace(Path(folder) / FILE)
 
 
 def describe(

@@ -16,7 +16,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from export.pipelines import PRESETS
-from export.precision.candidates import CANDIDATES
+from export.precision.candidates import CANDIDATES, possible
 from export.precision.records import engines_of, searched
 from export.precision.search import Found
 from export.precision.tasks import task_of
@@ -30,7 +30,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     try:
         engines_of(typed.preset, typed.engines, typed.repository)  # before minutes go into the task's inputs
         task = task_of(typed.preset, typed.work, typed.items, typed.engines)
-        found = searched(typed.preset, typed.engines, typed.repository, task, CANDIDATES[typed.target])
+        found = searched(typed.preset, typed.engines, typed.repository, task, possible(typed.target))
     except (OSError, ValueError, LookupError, RuntimeError, ImportError) as error:
         print(f"export.precision: {error}", file=sys.stderr)
         return 1

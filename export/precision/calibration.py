@@ -10,17 +10,21 @@ ranges' part is in the recipe of an int8 plan: other items are another plan.
 from __future__ import annotations
 
 import hashlib
+import json
 import tempfile
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from export import manifest
 from export.parity import Arrays, Run
 from export.precision.chain import Chain
 from export.precision.tasks import Task, spread
 
+LOWERING = ("export/precision",)  # code that decides what a graph in int8 is, given one in fp32
 RANGES, JUDGED = "ranges/", "judged/"
 ITEMS = 32  # that an int8 engine is compared on with PyTorch; the search judges all
 ROWS = 8  # of a batch
@@ -61,6 +65,17 @@ def described(file: Path) -> dict[str, Any]:
         digest.update(f"{name} {array.dtype.str} {array.shape}\0".encode())
         digest.update(np.ascontiguousarray(array).tobytes())
     return {"items": len(next(iter(ranges.values()))), "sha256": digest.hexdigest()}
+
+
+def recipe(graphs: manifest.Recipe, real: Path, keep: Sequence[str]) -> manifest.Recipe:
+    """The recipe of an engine that a processor runs in int8, given that of its graphs in fp32."""
+    told = {"calibration": described(real), "keep": list(keep)}
+    return replace(
+        graphs,
+        precision="int8",
+        build=json.dumps(told, sort_keys=True),
+        builder_sha256=manifest.sources_sha256(LOWERING, apart=()),
+    )
 
 
 def is_whole(file: Path, said: Mapping[str, Any]) -> bool:

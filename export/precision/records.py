@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import hashlib
 import json
 import sys
 import tempfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -14,13 +15,13 @@ from typing import Any
 import onnx
 from tqdm import tqdm
 
-from export import contract, manifest
+from export import contract, cpu_engines, manifest
 from export.budgets import precision_budget_of
 from export.contract import Contract
 from export.parity import onnx_runtime
 from export.pipelines import model_names, pipeline_of
 from export.precision import calibration
-from export.precision.candidates import CANDIDATES, Bench, Candidate
+from export.precision.candidates import Bench, Candidate, possible
 from export.precision.chain import Chain
 from export.precision.search import Found, Search, Trial
 from export.precision.tasks import Task, task_of
@@ -33,21 +34,21 @@ NETWORKS = ("onnxruntime", "openvino")  # backends whose models are one graph ea
 def record_of(
     preset: str, engines: Path, repository: Path, target: str, precision: str = "auto"
 ) -> Mapping[str, Mapping[str, Any]]:
-    """Model -> what a search found for a target with plans; an earlier one's file if nothing changed.
+    """Model -> what a search found for a target; an earlier one's file if nothing changed.
 
     engines: a folder of `python -m export --out`, whose manifests say what they are
     precision: the only one that may be chosen, with as many parts in fp32 as it needs; auto for all
     The real inputs of engines that are chosen in int8 are left there too, see `export.precision.calibration`.
     errors: LookupError where nothing chosen together is within budget, or an engine in that precision is not
     """
-    path = engines / f"precision_{target}_{'plans' if precision == 'auto' else precision}.json"
-    key = _key(preset, engines, repository)
+    path = engines / f"precision_{target}_{precision}.json"
+    key = key_of(preset, engines, repository, target)
     kept = json.loads(path.read_text()) if path.is_file() else {}
     if kept.get("key") == key and _calibrated(kept["models"], engines):
         return kept["models"]
     engines_of(preset, engines, repository)
     task = task_of(preset, engines=engines)
-    candidates = [one for one in CANDIDATES[target] if precision in ("auto", one.precision)]
+    candidates = [one for one in possible(target) if precision in ("auto", one.precision)]
     found = searched(preset, engines, repository, task, candidates)
     _refuse_others(found, precision)
     if not found.together.ok:
@@ -92,12 +93,13 @@ def _calibrated(models: Mapping[str, Mapping[str, Any]], engines: Path) -> bool:
     )
 
 
-def _key(preset: str, engines: Path, repository: Path) -> str:
-    """sha256 of the engines' recipes, the budget, and the code that searches."""
+def key_of(preset: str, engines: Path, repository: Path, target: str) -> str:
+    """sha256 of the engines' recipes, the budget, the code that searches, and what measures speeds."""
     recipes = [manifest.read(engines / name)["recipe_sha256"] for name in model_names(preset)]
     budget = asdict(precision_budget_of(pipeline_of(preset)))
     code = manifest.sources_sha256(SEARCH, apart=())
-    return hashlib.sha256(json.dumps([recipes, budget, code]).encode()).hexdigest()
+    processor = cpu_engines.processor() if target == "cpu" else ""
+    return hashlib.sha256(json.dumps([recipes, budget, code, processor]).encode()).hexdigest()
 
 
 def engines_of(preset: str, engines: Path, repository: Path) -> dict[str, Path]:
@@ -119,6 +121,18 @@ def searched(
 
     errors: FileNotFoundError where an engine is missing
     """
+    with search_of(preset, engines, repository, task, candidates) as search:
+        return search.found()
+
+
+@contextlib.contextmanager
+def search_of(
+    preset: str, engines: Path, repository: Path, task: Task, candidates: Sequence[Candidate]
+) -> Iterator[Search]:
+    """A search that has not begun, and may be asked for single trials; its files are gone afterwards.
+
+    errors: FileNotFoundError where an engine is missing
+    """
     chain = Chain(networks(preset, repository))
     files = engines_of(preset, engines, repository)
     known = chain.answers({model: onnx_runtime(file) for model, file in files.items()}, task.calibration)
@@ -126,15 +140,8 @@ def searched(
         benches = {
             one.name: Bench(one, onnx.load(files[one.name]), known, Path(folder)) for one in chain.contracts
         }
-        search = Search(
-            chain,
-            benches,
-            task,
-            precision_budget_of(pipeline_of(preset)),
-            candidates,
-            lambda trial: _tell(bar, trial),
-        )
-        return search.found()
+        budget = precision_budget_of(pipeline_of(preset))
+        yield Search(chain, benches, task, budget, candidates, lambda trial: _tell(bar, trial))
 
 
 def networks(preset: str, repository: Path) -> list[Contract]:

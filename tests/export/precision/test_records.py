@@ -29,8 +29,8 @@ def engines(tmp_path):
     return tmp_path / "engines", repository
 
 
-def remember(engines, repository, precision="bf16", file="plans", **more):
-    key = records._key("tiny", engines, repository)
+def remember(engines, repository, precision="bf16", file="auto", **more):
+    key = records.key_of("tiny", engines, repository, "rtx")
     chosen = {"precision": precision, "engine": "tensorrt", "keep": []}
     models = {"tiny_fusion": {"chosen": chosen, **more}}
     (engines / f"precision_rtx_{file}.json").write_text(json.dumps({"key": key, "models": models}))
