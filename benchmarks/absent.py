@@ -43,9 +43,13 @@ QUICK: dict[str, Any] = {"requests": 16, "repeats": 1}
 
 @dataclass(frozen=True)
 class Branch:
-    """The models that one modality alone has to go through, and their requests, serialized."""
+    """The models that one modality alone has to go through, and their requests, serialized.
+
+    own: those of this modality alone, its decoder and its encoders; the others every request goes through
+    """
 
     modality: str
+    own: Sequence[str]
     messages: Mapping[str, Sequence[bytes]]
     outputs: Mapping[str, str]
 
@@ -76,17 +80,20 @@ def branches(repository: Path, workload: Workload, payloads: Sequence[Mapping[st
     pipeline = contract.load(repository, workload.pipeline)
     contracts = {step.model: contract.load(repository, step.model) for step in pipeline.steps}
     network = InProcess(repository, workload.pipeline, threads=2)
+    modalities = pipeline.parameters["modalities"].split(",")
+    own = {modality: branch_models(pipeline, contracts, modality) for modality in modalities}
+    someones = {model for models in own.values() for model in models}
     found = []
-    for modality in pipeline.parameters["modalities"].split(","):
-        models = branch_models(pipeline, contracts, modality)
+    for modality in modalities:
         rows = requests_of(messages_of(workload.pipeline, alone(payloads, modality)))
-        gate = pipeline.steps[0].model
-        tensors = network.tensors(rows, only=[gate, *models])
-        maps = {step.model: step.inputs for step in pipeline.steps}
-        messages = {model: direct(model, maps[model], tensors) for model in models}
-        found.append(
-            Branch(modality, messages, {model: contracts[model].outputs[0].name for model in models})
-        )
+        tensors = network.tensors(rows)
+        messages = {
+            step.model: direct(step.model, step.inputs, tensors)
+            for step in pipeline.steps
+            if step.model in own[modality] or step.model not in someones
+        }
+        outputs = {model: contracts[model].outputs[0].name for model in messages}
+        found.append(Branch(modality, own[modality], messages, outputs))
     return found
 
 
@@ -147,22 +154,35 @@ def measure(
                     alone_hz = asked_directly(url, messages, one.outputs[model], plan.requests)
                     rate.setdefault(model, []).append(alone_hz)
                 bar.update()
-    rows = {modality: row(rate) for modality, rate in rates.items()}
+    rows = {one.modality: row(rates[one.modality], one.own) for one in found}
     batches = mixed_batches(url, workload, payloads, plan, list(rates))
     return {"plan": asdict(plan), "modalities": rows, "batches": batches, "goals": goals(rows, batches)}
 
 
-def row(rates: Mapping[str, Sequence[float]]) -> dict[str, Any]:
-    """One modality. rates: `served`, and each model of its branch -> answers a second of every repeat"""
+def row(rates: Mapping[str, Sequence[float]], own: Sequence[str]) -> dict[str, Any]:
+    """One modality.
+
+    rates: `served`, and each model that such a request needs -> answers a second of every repeat
+    own:   those of them that no other modality needs; `own_ratio` compares with them alone, as if the gate
+           and the fusion, which every request goes through, took no time
+    """
+    served = rates["served"]
     models = {name: values for name, values in rates.items() if name != "served"}
-    branch = [1.0 / sum(1.0 / rate for rate in together) for together in zip(*models.values(), strict=True)]
-    ratios = [one / other for one, other in zip(rates["served"], branch, strict=True)]
+    branch = one_after_another(list(models.values()))
+    lean = one_after_another([models[name] for name in own])
     return {
-        "served_hz": spread(rates["served"]),
+        "served_hz": spread(served),
         "branch_hz": spread(branch),
+        "own_hz": spread(lean),
         "models_hz": {name: spread(values) for name, values in models.items()},
-        "ratio": spread(ratios),
+        "ratio": spread([one / other for one, other in zip(served, branch, strict=True)]),
+        "own_ratio": spread([one / other for one, other in zip(served, lean, strict=True)]),
     }
+
+
+def one_after_another(rates: Sequence[Sequence[float]]) -> list[float]:
+    """Answers a second of every repeat, of models each of which has the whole machine in its turn."""
+    return [1.0 / sum(1.0 / rate for rate in together) for together in zip(*rates, strict=True)]
 
 
 def mixed_batches(
@@ -202,7 +222,8 @@ def table(result: Mapping[str, Any]) -> str:
     """The result for a terminal."""
     rows = [
         f"{modality}: {said(one['served_hz'], ' answers/s')}, its branch alone "
-        f"{said(one['branch_hz'], ' answers/s')}: ratio {said(one['ratio'])}"
+        f"{said(one['branch_hz'], ' answers/s')}: ratio {said(one['ratio'])}; without gate and fusion "
+        f"{said(one['own_hz'], ' answers/s')}: {said(one['own_ratio'])}"
         for modality, one in result["modalities"].items()
     ]
     batches = result["batches"]

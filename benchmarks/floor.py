@@ -145,7 +145,7 @@ def measure(subject: Subject, repository: Path, plan: Plan) -> dict[str, Any]:
         floors.append(floor.throughput(best, plan.point_s))
         verdict = offline.burst(subject, plan.requests)
         served.append(offline.throughput(verdict))
-        generator_ms.append(verdict.processor_s / plan.requests * 1e3)
+        generator_ms.append(verdict.processor_s / len(verdict.recording) * 1e3)
         lone.append(floor.latency_ms(cores, plan.lone))
         lone_served.append(lone_latency_ms(subject, plan.lone))
     ratios = [one / other for one, other in zip(served, floors, strict=True)]

@@ -22,6 +22,7 @@ class Workload:
     outputs:   what of an answer is compared with the same request's answer when it was asked alone
     tolerance: how far any of those values may lie from it; other neighbours in a batch move them a little
     slo_ms:    later answers are misses; why: what that number rests on
+    at_once:   requests of a burst, fewer than the gate lets in
     """
 
     pipeline: str
@@ -31,6 +32,7 @@ class Workload:
     tolerance: float
     slo_ms: float
     why: str
+    at_once: int = 240
 
 
 def _welds(seed: int, work: Path) -> list[dict[str, Any]]:
@@ -82,6 +84,7 @@ WORKLOADS: dict[str, Workload] = {
             0.1,
             1000.0,
             "an upload is judged before its next segment, of two seconds or more, has arrived",
+            at_once=60,
         ),
         Workload(
             "vision_language",
@@ -100,6 +103,7 @@ WORKLOADS: dict[str, Workload] = {
             1e-3,
             1000.0,
             "a person has asked and reads the answer: a second keeps a conversation going (Nielsen 1993)",
+            at_once=120,
         ),
     )
 }

@@ -6,7 +6,7 @@ share stands here, so that a new pipeline is one more description beside `weld_m
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 MAX_BATCH = 8  # rows of one execution; larger batches gained under 5 % on two cores and cost latency
@@ -52,14 +52,16 @@ class Model:
             )
 
 
-def gate_section(waiting: int, reason: str) -> str:
-    """Backend, instances and queue limit of a gate; reason: why so many may wait, as a comment line."""
+def gate_section(under_way: int, reason: str) -> str:
+    """Backend, instances and limit of a gate; reason: why so many may be under way, as a comment line."""
     return f"""\
 backend: "gate"
 instance_group [ {{ count: 1  kind: KIND_CPU }} ]
-# The only queue limit of the pipeline: in 2.51 a limit on a later step crashes the server or hangs requests.
+# Counted by the gate itself. Triton's queue limit (max_queue_size) turns off looking ahead: models then wait
+# half a second between batches while nothing new arrives; on a later step it crashes 2.51 or hangs requests.
 # {reason}
-dynamic_batching {{ default_queue_policy {{ max_queue_size: {waiting} }} }}
+parameters {{ key: "max_under_way"  value {{ string_value: "{under_way}" }} }}
+dynamic_batching {{ }}
 """
 
 
@@ -161,17 +163,24 @@ parameters {{ key: "ZEROS_WITHOUT"  value {{ string_value: "{mask}" }} }}
     return {"gpu": TENSORRT_SECTION, "cpu": cpu}
 
 
-def telling(model: Model, gate: str) -> Model:
-    """The last step of a pipeline, which tells its gate of every answer where a backend of ours runs it."""
+TELLERS = tuple(f'backend: "{name}"' for name in ("dali", "onnxruntime", "openvino", "generator"))
+
+
+def telling(models: Sequence[Model], gate: Model) -> list[Model]:
+    """The same models; on each target the last that a backend of ours runs tells the gate what is done.
+
+    models: in the order in which a request meets them, without the gate
+    """
     tells = f"""\
-# The gate counts what is under way and refuses what would come too late.
-parameters {{ key: "ADMISSION_GATE"  value {{ string_value: "{gate}" }} }}
+# So that the gate knows what is under way, and refuses what would come too late.
+parameters {{ key: "ADMISSION_GATE"  value {{ string_value: "{gate.name}" }} }}
 """
-    sections = {
-        target: section if TENSORRT in section else section + tells
-        for target, section in model.sections.items()
-    }
-    return replace(model, sections=sections)
+    found = list(models)
+    for target in TARGETS:
+        place = max(at for at, one in enumerate(models) if one.sections[target].startswith(TELLERS))
+        sections = {**found[place].sections, target: found[place].sections[target] + tells}
+        found[place] = replace(found[place], sections=sections)
+    return found
 
 
 def ensemble_section(models: Iterable[Model]) -> str:

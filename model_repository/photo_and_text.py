@@ -51,8 +51,8 @@ class PhotoAndText:
         """What became of the text."""
         return Tensor(f"{self.text}_status", "INT32", (1,))
 
-    def gate(self, waiting: int, reason: str, required: bool = False) -> Model:
-        """What may come in; `waiting` requests at most, for a reason. required: both, always."""
+    def gate(self, under_way: int, reason: str, required: bool = False) -> Model:
+        """What may come in; so many requests at most, for a reason. required: both, always."""
         limits = {
             "modalities": self.modalities,
             "image_max_bytes": str(16 << 20),
@@ -63,7 +63,7 @@ class PhotoAndText:
             f"{self.pipeline}_gate",
             self.payloads,
             (PRESENT,),
-            dict.fromkeys(TARGETS, gate_section(waiting, reason)),
+            dict.fromkeys(TARGETS, gate_section(under_way, reason)),
             "The only step that may refuse a request: size, magic number, header, UTF-8; admission control.",
             limits | ({"required": self.modalities} if required else {}),
         )

@@ -43,7 +43,7 @@ ANSWER = (
     Tensor("fusion_index", "INT32", (1,)),
 )
 
-WAITING = "64 clips of ten seconds at 640x360 are seven seconds of work on two cores, most of it decoding."
+UNDER_WAY = "64 clips of ten seconds at 640x360 are seven seconds of work on two cores, most of it decoding."
 
 PREPROCESS_SECTION = {
     "gpu": """\
@@ -80,7 +80,7 @@ def models(presets: Mapping[str, VideoQualityPreset] = QUALITY_PRESETS) -> list[
 
 def preset_models(preset: VideoQualityPreset) -> list[Model]:
     """Preprocess, one encoder or two, and the fusion of one preset."""
-    return [preprocess(preset), *encoders(preset), telling(fusion(preset), gate().name)]
+    return telling([preprocess(preset), *encoders(preset), fusion(preset)], gate())
 
 
 def gate() -> Model:
@@ -89,7 +89,7 @@ def gate() -> Model:
         "video_quality_gate",
         (VIDEO,),
         (PRESENT,),
-        dict.fromkeys(TARGETS, gate_section(64, WAITING)),
+        dict.fromkeys(TARGETS, gate_section(64, UNDER_WAY)),
         "The only step that may refuse a request: size, container, header; admission control.",
         {"modalities": VIDEO.name, "video_max_bytes": str(64 << 20)},
     )

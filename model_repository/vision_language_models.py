@@ -18,7 +18,7 @@ from multimodal.vision_language.presets import VISION_LANGUAGE_PRESETS, VisionLa
 PRESET_OF_TARGET = {"gpu": "vision_language_base", "cpu": "vision_language_small"}
 REQUESTS = PhotoAndText("vision_language", "text")
 
-WAITING = "256 waiting requests are about three seconds of work on two cores, most of it the image encoder's."
+UNDER_WAY = "256 requests are about three seconds of work on two cores, most of it the image encoder's."
 
 
 def models(presets: Mapping[str, VisionLanguagePreset] = VISION_LANGUAGE_PRESETS) -> list[Model]:
@@ -31,17 +31,18 @@ def models(presets: Mapping[str, VisionLanguagePreset] = VISION_LANGUAGE_PRESETS
 
 def preset_models(preset: VisionLanguagePreset) -> list[Model]:
     """Preprocess, tokenizer, two encoders and the fusion of one preset."""
-    return [
+    described = [
         REQUESTS.preprocess(preset.name, preset.photo.size_px),
         REQUESTS.tokenizer(preset.name, preset.words.tokens),
         *encoders(preset),
-        telling(fusion(preset), gate().name),
+        fusion(preset),
     ]
+    return telling(described, gate())
 
 
 def gate() -> Model:
     """What may come in: a photo, a text or both."""
-    return REQUESTS.gate(256, WAITING)
+    return REQUESTS.gate(256, UNDER_WAY)
 
 
 def feature_tensors(preset: VisionLanguagePreset) -> tuple[Tensor, Tensor]:

@@ -18,7 +18,7 @@ from multimodal.visual_question.presets import VISUAL_QUESTION_PRESETS, VisualQu
 PRESET_OF_TARGET = {"gpu": "visual_question_answering_base", "cpu": "visual_question_answering_small"}
 REQUESTS = PhotoAndText("visual_question_answering", "question")
 
-WAITING = "128 waiting questions are about three seconds of work on two cores, with five captions each."
+UNDER_WAY = "128 questions are about three seconds of work on two cores, with five captions each."
 
 GENERATOR_SECTION = {
     "gpu": """\
@@ -48,7 +48,7 @@ def models(presets: Mapping[str, VisualQuestionPreset] = VISUAL_QUESTION_PRESETS
 
 def preset_models(preset: VisualQuestionPreset) -> list[Model]:
     """Preprocess, tokenizer, five engines and the generator of one preset."""
-    return [
+    described = [
         REQUESTS.preprocess(preset.name, preset.image_px),
         REQUESTS.tokenizer(preset.name, preset.question_length),
         vision_model(preset, "matching"),
@@ -56,13 +56,14 @@ def preset_models(preset: VisualQuestionPreset) -> list[Model]:
         fusion(preset),
         relevance(preset),
         question_encoder(preset),
-        telling(answers(preset), gate().name),
+        answers(preset),
     ]
+    return telling(described, gate())
 
 
 def gate() -> Model:
     """What may come in: a photo with a question."""
-    return REQUESTS.gate(128, WAITING, required=True)
+    return REQUESTS.gate(128, UNDER_WAY, required=True)
 
 
 def image_tokens(preset: VisualQuestionPreset, name: str, width: int) -> Tensor:

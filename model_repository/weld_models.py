@@ -28,9 +28,7 @@ PAYLOADS = (
 )
 PRESENT = Tensor("present", "BOOL", (len(MODALITIES),))
 
-WAITING = (
-    "256 waiting requests are about ten seconds of work on two cores; past that UNAVAILABLE comes at once."
-)
+UNDER_WAY = "256 requests are about five seconds of work on two cores; past that UNAVAILABLE comes at once."
 
 
 def models(presets: Mapping[str, WeldPreset] = PRESETS) -> list[Model]:
@@ -44,7 +42,7 @@ def models(presets: Mapping[str, WeldPreset] = PRESETS) -> list[Model]:
 
 def preset_models(preset: WeldPreset) -> list[Model]:
     """Preprocess, four encoders and the fusion head of one preset."""
-    return [preprocess(preset), *encoders(preset), telling(fusion(preset), gate().name)]
+    return telling([preprocess(preset), *encoders(preset), fusion(preset)], gate())
 
 
 def gate() -> Model:
@@ -63,7 +61,7 @@ def gate() -> Model:
         "weld_gate",
         PAYLOADS,
         (PRESENT,),
-        dict.fromkeys(TARGETS, gate_section(256, WAITING)),
+        dict.fromkeys(TARGETS, gate_section(256, UNDER_WAY)),
         "The only step that may refuse a request: sizes, magic numbers, headers, counts; admission control.",
         limits,
     )

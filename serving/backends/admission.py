@@ -5,6 +5,9 @@ how many requests are on their way and, from those that were answered, how long 
 many share the machine; what is expected to come too late is refused before anything is decoded. By Little's
 law that keeps the queue as long as callers wait, on whatever machine.
 
+However long callers wait, only so many are let in: Triton's own limit (`max_queue_size`) would count those at
+the gate alone, and makes a model wait half a second between batches while nothing new arrives.
+
 The last step of a pipeline tells the gate of every answer, in datagrams to a socket in Linux's abstract
 namespace: nothing to clean up after a crash. A gate that hears of no answers refuses nobody.
 """
@@ -42,6 +45,11 @@ class Forecast:
                 self._under_way.popleft()
             return (self._each_s or 0.0) * (len(self._under_way) + 1) if self._under_way else 0.0
 
+    @property
+    def under_way(self) -> int:
+        """Requests that were let in and not answered; 0 while no answer was ever heard of."""
+        return len(self._under_way) if self._each_s is not None else 0
+
     def admitted(self, now_s: float) -> None:
         """A request was let in."""
         with self._lock:
@@ -65,11 +73,11 @@ class Forecast:
 class Gate:
     """The gate's end: a thread that hears of answers.
 
-    name: of the gate model; clock: seconds
+    name: of the gate model; most: requests under way; clock: seconds
     """
 
-    def __init__(self, name: str, clock: Callable[[], float] = time.monotonic) -> None:
-        self.forecast = Forecast()
+    def __init__(self, name: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
+        self.forecast, self._most = Forecast(), most
         self._clock, self._address = clock, address(name)
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="answers", daemon=True)
@@ -77,6 +85,11 @@ class Gate:
 
     def refusal(self, timeout_s: float) -> str:
         """Why a request that waits so long is not let in, or nothing; 0 waits as long as it takes."""
+        if (under_way := self.forecast.under_way) >= self._most:
+            return (
+                f"overloaded: expected fewer than {self._most} requests under way, got {under_way}; "
+                "try again later"
+            )
         takes_s = UNEVEN * self.forecast.expected_s(self._clock())
         if not timeout_s or takes_s <= timeout_s:
             return ""

@@ -30,8 +30,10 @@ def test_a_branch_is_a_decoder_and_an_encoder(pipeline, modality, models):
 
 
 def test_the_branch_alone_takes_the_time_of_its_models_together():
-    found = row({"served": [8.0], "decoder": [20.0], "encoder": [20.0]})
-    assert found["branch_hz"]["median"] == 10.0 and found["ratio"]["median"] == 0.8
+    rates = {"served": [4.0], "decoder": [20.0], "encoder": [20.0], "fusion": [10.0]}
+    found = row(rates, ["decoder", "encoder"])
+    assert found["branch_hz"]["median"] == 5.0 and found["ratio"]["median"] == 0.8
+    assert found["own_hz"]["median"] == 10.0 and found["own_ratio"]["median"] == 0.4
 
 
 def test_a_mixture_has_every_subset_and_never_nothing():
@@ -66,5 +68,5 @@ def test_the_verb_compares_every_modality_with_its_branch(exported, measured, ca
     assert "mean batch: uniform" in capsys.readouterr().err
     assert list(found["modalities"]) == ["video", "image", "audio", "sensor"]
     for one in found["modalities"].values():
-        assert one["ratio"]["median"] > 0 and len(one["models_hz"]) == 2
+        assert one["ratio"]["median"] > 0 and len(one["models_hz"]) == 4
     assert found["batches"]["mean"]["uniform"] >= 1 and found["batches"]["mean"]["mixed"] >= 1

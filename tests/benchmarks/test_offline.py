@@ -19,17 +19,28 @@ def test_throughput_runs_until_the_last_answer():
     assert throughput(verdict(10, late=1)) == pytest.approx(10 / 0.2)
 
 
+def asked(most: int = 240, **faults: int) -> SimpleNamespace:
+    """A subject whose answers have these faults; most: requests that its gate lets in at once."""
+    return SimpleNamespace(
+        messages=[b""],
+        workload=SimpleNamespace(at_once=most),
+        replay=lambda schedule: verdict(len(schedule), **faults),
+    )
+
+
+def test_no_more_come_at_once_than_the_gate_lets_in():
+    assert len(burst(asked(most=60), 240).recording) == 60
+
+
 def test_a_failed_request_is_no_throughput():
-    subject = SimpleNamespace(messages=[b""], replay=lambda schedule: verdict(len(schedule), failed=2))
     with pytest.raises(
         RuntimeError, match=r"expected 8 right answers, got \{'INTERNAL': 2\} and 0 wrong ones"
     ):
-        burst(subject, 8)
+        burst(asked(failed=2), 8)
 
 
 def test_late_answers_count_offline():
-    subject = SimpleNamespace(messages=[b""], replay=lambda schedule: verdict(len(schedule), late=5))
-    assert len(burst(subject, 8).recording) == 8
+    assert len(burst(asked(late=5), 8).recording) == 8
 
 
 @pytest.mark.server

@@ -74,6 +74,16 @@ def test_the_ensemble_of_each_target_uses_one_preset(ensemble):
         assert {step.model.startswith(f"{preset}_") for step in steps} == {True}
 
 
+@pytest.mark.parametrize("target", TARGETS)
+@pytest.mark.parametrize("pipeline", ENSEMBLES)
+def test_one_step_of_what_a_target_serves_tells_the_gate_what_is_done(pipeline, target):
+    gate, *steps = [step.model for step in load(ROOT, pipeline, target).steps]
+    told = {step: load(ROOT, step, target).parameters.get("ADMISSION_GATE") for step in steps}
+    assert [told_gate for told_gate in told.values() if told_gate] == [gate]
+    assert target == "gpu" or told[steps[-1]] == gate  # the last of all, where a backend of ours runs it
+    assert int(load(ROOT, gate, target).parameters["max_under_way"]) > 0
+
+
 def test_every_model_has_a_first_version_folder():
     assert all((ROOT / name / "1").is_dir() for name in MODELS)
 

@@ -69,7 +69,7 @@ def test_a_request_that_got_lost_is_forgotten():
 
 @pytest.fixture
 def gate():
-    made = Gate("a_gate_of_this_test")
+    made = Gate("a_gate_of_this_test", 2000)
     yield made
     made.close()
 
@@ -103,8 +103,19 @@ def test_a_gate_that_hears_of_answers_refuses_who_waits_too_briefly_and_nobody_e
     assert gate.refusal(expected_ms) == ""
 
 
+def test_only_so_many_are_under_way_however_long_they_wait(gate, teller):
+    answers_heard(gate, teller)
+    while not (refusal := gate.refusal(0.0)):
+        gate.admit()
+    assert refusal == "overloaded: expected fewer than 2000 requests under way, got 2000; try again later"
+    teller.answered(2)
+    until = time.monotonic() + 30
+    while gate.refusal(0.0):
+        assert time.monotonic() < until, "the gate hears nothing"
+
+
 def test_a_gate_that_hears_of_no_answers_refuses_nobody(gate):
-    for _ in range(1000):
+    for _ in range(3000):
         gate.admit()
     assert gate.refusal(1e-6) == ""
 
@@ -117,7 +128,7 @@ def test_a_step_without_a_gate_and_a_gate_that_is_gone_cost_nothing():
 
 
 def test_the_next_version_of_a_gate_gets_the_name_when_the_first_has_gone(gate, teller):
-    second = Gate("a_gate_of_this_test")
+    second = Gate("a_gate_of_this_test", 2000)
     try:
         gate.close()
         answers_heard(second, teller)

@@ -14,8 +14,11 @@ import numpy as np
 import triton_python_backend_utils as pb_utils
 
 sys.dont_write_bytecode = True  # the model repository holds releases, no caches
-# The folder of all backends, in which this one is the package `dali`.
-sys.path.append(str(Path(__file__).parent.parent))
+# The folder of all backends, in which this one is the package `dali`. Resolved: an installation links the
+# packages, the module that they share lies beside them.
+sys.path.append(str(Path(__file__).resolve().parents[1]))
+
+import admission  # noqa: E402
 
 from dali.contract import Contract, Status  # noqa: E402
 from dali.handed_on import Rows  # noqa: E402
@@ -36,6 +39,8 @@ class TritonPythonModel:
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
         number = int(args["model_instance_device_id"])
         self.preprocess = Preprocessor(contract, pipelines_of(source), device, number)
+        gate = config.get("parameters", {}).get("ADMISSION_GATE", {}).get("string_value", "")
+        self.teller = admission.Teller(gate)
         self.family = pb_utils.MetricFamily(  # kept: the metrics vanish with it
             name="crossfuse_modality_status_total",
             description="Payloads by what became of them: ok, absent, partial (used) or corrupt (left out)",
@@ -56,6 +61,7 @@ class TritonPythonModel:
         present = np.concatenate([_array(request, "present") for request in requests])
         answers = self.preprocess(payloads, present)
         self._count(np.stack([answer[self.status_output] for answer in answers]))
+        self.teller.answered(len(requests))
         return [
             pb_utils.InferenceResponse([_tensor(name, value) for name, value in answer.items()])
             for answer in answers

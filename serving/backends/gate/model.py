@@ -43,7 +43,7 @@ class TritonPythonModel:
         )
         self.late = late.Metric(labels={"model": args["model_name"]})
         self.families = family, late  # the metrics vanish with them
-        self.admission = admission.Gate(args["model_name"])
+        self.admission = admission.Gate(args["model_name"], self.limits.max_under_way)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
         """Answer every request by itself: a refusal or a broken check leaves the others alone."""

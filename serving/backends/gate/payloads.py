@@ -42,6 +42,7 @@ class Limits:
     `max_bytes` is per modality. `audio_max_values` bounds samples x channels, so that no small file unpacks
     to gigabytes: 2^25 values are 128 MiB or 35 minutes at 16 kHz mono. Without any of `required` there is no
     answer at all, so that a request which lacks one is refused; other modalities may stay away.
+    `max_under_way` is of requests that were let in and are not answered yet.
     """
 
     modalities: tuple[str, ...]
@@ -52,6 +53,7 @@ class Limits:
     audio_max_values: int = 1 << 25
     sensor_columns: tuple[str, ...] = ()
     required: tuple[str, ...] = ()
+    max_under_way: int = 256
 
     def __post_init__(self) -> None:
         unknown = [name for name in self.modalities if name not in CHECKS]
@@ -77,7 +79,13 @@ class Limits:
         """Read the string parameters of a config.pbtxt; numbers that are left out keep their default."""
         modalities = _names(parameters.get("modalities", ""))
         max_bytes = {name: int(parameters.get(f"{name}_max_bytes", 0)) for name in modalities}
-        numbers = ("image_max_count", "image_max_pixels", "video_max_pixels", "audio_max_values")
+        numbers = (
+            "image_max_count",
+            "image_max_pixels",
+            "video_max_pixels",
+            "audio_max_values",
+            "max_under_way",
+        )
         given: dict[str, Any] = {key: int(parameters[key]) for key in numbers if key in parameters}
         given |= {key: _names(parameters.get(key, "")) for key in ("sensor_columns", "required")}
         return cls(modalities, max_bytes, **given)
