@@ -152,15 +152,28 @@ FASTER_ON_CPU = {
 }
 
 
-def engine_sections(model: str, mask: str = "") -> Mapping[str, str]:
-    """Target -> section of the engine called `model`; mask: the input without which it answers zeros."""
-    cpu = CPU_SECTIONS[FASTER_ON_CPU.get(model, "onnxruntime")]
+THREADS = {"onnxruntime": "intra_op_thread_count", "openvino": "INFERENCE_NUM_THREADS"}
+
+
+def engine_sections(model: str, mask: str = "", threads: int = 0) -> Mapping[str, str]:
+    """Target -> section of the engine called `model`.
+
+    mask:    the input without which it answers zeros
+    threads: on a CPU; by default all cores
+    """
+    engine = FASTER_ON_CPU.get(model, "onnxruntime")
+    cpu = CPU_SECTIONS[engine]
+    if threads:
+        cpu += parameter(THREADS[engine.split()[0]], str(threads))
     if mask:
-        cpu += f"""\
-# Absent: our backend answers the zeros itself, 0.5 ms sooner than the engine.
-parameters {{ key: "ZEROS_WITHOUT"  value {{ string_value: "{mask}" }} }}
-"""
+        cpu += "# Absent: our backend answers the zeros itself, 0.5 ms sooner than the engine.\n"
+        cpu += parameter("ZEROS_WITHOUT", mask)
     return {"gpu": TENSORRT_SECTION, "cpu": cpu}
+
+
+def parameter(key: str, value: str) -> str:
+    """One parameter of a model, as a line."""
+    return f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}\n'
 
 
 TELLERS = tuple(f'backend: "{name}"' for name in ("dali", "onnxruntime", "openvino", "generator"))
@@ -171,10 +184,8 @@ def telling(models: Sequence[Model], gate: Model) -> list[Model]:
 
     models: in the order in which a request meets them, without the gate
     """
-    tells = f"""\
-# So that the gate knows what is under way, and refuses what would come too late.
-parameters {{ key: "ADMISSION_GATE"  value {{ string_value: "{gate.name}" }} }}
-"""
+    tells = "# So that the gate knows what is under way, and refuses what would come too late.\n"
+    tells += parameter("ADMISSION_GATE", gate.name)
     found = list(models)
     for target in TARGETS:
         place = max(at for at, one in enumerate(models) if one.sections[target].startswith(TELLERS))

@@ -30,6 +30,18 @@ PRESENT = Tensor("present", "BOOL", (len(MODALITIES),))
 
 UNDER_WAY = "256 requests are about five seconds of work on two cores; past that UNAVAILABLE comes at once."
 
+# Measured in turns, 240 welds at once, three rounds on two cores (docs/log.md, 2026-11: serving): 39, 49, 51
+# a second with one decoder and all cores for each engine; 43, 51, 56 with one thread; 50, 64, 59 with two
+# decoders as well.
+THREADS = 1  # of an engine: the four encoders of a weld run side by side, a lone request takes as long
+DECODERS = """\
+backend: "dali"
+# Two: while one hands its batch on, the other decodes.
+instance_group [ { count: 2  kind: KIND_CPU } ]
+# No delay: with two cores a waiting batch fills by itself while the one before it is computed.
+dynamic_batching { }
+"""
+
 
 def models(presets: Mapping[str, WeldPreset] = PRESETS) -> list[Model]:
     """Every model of the weld pipeline, in the order in which a request meets them."""
@@ -111,7 +123,7 @@ def preprocess(preset: WeldPreset) -> Model:
         f"{preset.name}_preprocess",
         (*PAYLOADS, PRESENT),
         outputs + status_tensors(preset),
-        PREPROCESS_SECTION,
+        {**PREPROCESS_SECTION, "cpu": DECODERS},
         "Decode, resize, resample; a broken payload becomes zeros and a status, never an error.",
         {"modalities": ",".join(MODALITIES), "sensor_columns": ",".join(SENSOR_COLUMNS)},
     )
@@ -125,7 +137,7 @@ def encoders(preset: WeldPreset) -> list[Model]:
             f"{preset.name}_{name}_encoder",
             (*raw[name], valid[name]),
             (tokens[name],),
-            engine_sections(f"{preset.name}_{name}_encoder", valid[name].name),
+            engine_sections(f"{preset.name}_{name}_encoder", valid[name].name, THREADS),
             f"{name} rows -> tokens; rows that are not valid give zero tokens.",
         )
         for name in MODALITIES
@@ -139,7 +151,7 @@ def fusion(preset: WeldPreset) -> Model:
         f"{preset.name}_fusion",
         (*tokens.values(), *valid.values()),
         answer_tensors(preset),
-        engine_sections(f"{preset.name}_fusion"),
+        engine_sections(f"{preset.name}_fusion", threads=THREADS),
         "Tokens of all modalities -> defect class, anomaly score, embedding, attention.",
     )
 
