@@ -21,19 +21,63 @@ import time
 from collections import deque
 from collections.abc import Callable
 
-UNEVEN = 1.25  # times the mean that an answer may take, as whole batches come at once
-NEWEST = 0.1  # weight of the newest answer in the mean
+# Answers come in whole batches, some later than expected. A burst may be let in up to what its requests wait;
+# once somebody had to be refused the load is too high, and for a while there has to be room for the uneven.
+UNEVEN = 1.25
+STRICT_S = 5.0
+KEPT = 0.99  # of a point's weight with each further one: the last hundred count
+LEAST_VARIANCE = 0.5  # of how many were before: below it a slope would be noise
 LOST_S = 120.0  # a request that was cancelled on its way is never answered, and must not count for ever
 LOOK_UP_S = 0.2  # from listening: whether to stop, or whether the name is free
 
 
+class Line:
+    """What was measured of late as a straight line: y over x, newer points weighing more."""
+
+    def __init__(self) -> None:
+        self._weight = self._x = self._y = self._xx = self._xy = 0.0
+
+    def add(self, x: float, y: float) -> None:
+        """One more point."""
+        sums = (self._weight, self._x, self._y, self._xx, self._xy)
+        new = (1.0, x, y, x * x, x * y)
+        self._weight, self._x, self._y, self._xx, self._xy = (
+            KEPT * old + one for old, one in zip(sums, new, strict=True)
+        )
+
+    def at(self, x: float) -> float:
+        """The line's y; while all points have about one x, as if it went through (-1, 0).
+
+        0 without points.
+        """
+        if not self._weight:
+            return 0.0
+        x_mean, y_mean = self._x / self._weight, self._y / self._weight
+        variance = self._xx / self._weight - x_mean * x_mean
+        steepest = y_mean / (x_mean + 1.0)
+        if variance < LEAST_VARIANCE:
+            return y_mean + steepest * (x - x_mean)
+        slope = (self._xy / self._weight - x_mean * y_mean) / variance
+        return y_mean + min(max(slope, 0.0), steepest) * (x - x_mean)
+
+
 class Forecast:
-    """How long the next request would take; for several threads at once."""
+    """How long the next request would take; for several threads at once.
+
+    A lone request takes what its own steps take; each that is before it adds what the machine needs for one
+    more, which is less, as batches are cheaper. Hence a line: time over requests before it, of the last ones.
+    """
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
         self._under_way: deque[tuple[float, int]] = deque()  # when it came, how many were before it
-        self._each_s: float | None = None
+        self._times = Line()
+        self.hears = False
+
+    @property
+    def under_way(self) -> int:
+        """Requests that were let in and not answered; 0 while no answer was ever heard of."""
+        return len(self._under_way) if self.hears else 0
 
     def expected_s(self, now_s: float) -> float:
         """Seconds until a request that comes now is answered; 0 while nothing is known.
@@ -43,12 +87,7 @@ class Forecast:
         with self._lock:
             while self._under_way and now_s - self._under_way[0][0] > LOST_S:
                 self._under_way.popleft()
-            return (self._each_s or 0.0) * (len(self._under_way) + 1) if self._under_way else 0.0
-
-    @property
-    def under_way(self) -> int:
-        """Requests that were let in and not answered; 0 while no answer was ever heard of."""
-        return len(self._under_way) if self._each_s is not None else 0
+            return self._times.at(len(self._under_way)) if self._under_way else 0.0
 
     def admitted(self, now_s: float) -> None:
         """A request was let in."""
@@ -58,11 +97,10 @@ class Forecast:
     def answered(self, count: int, now_s: float) -> None:
         """So many were answered, those that came first."""
         with self._lock:
+            self.hears = True
             for _ in range(min(count, len(self._under_way))):
                 came_s, before = self._under_way.popleft()
-                each_s = (now_s - came_s) / (before + 1)
-                known_s = each_s if self._each_s is None else self._each_s
-                self._each_s = known_s + NEWEST * (each_s - known_s)
+                self._times.add(before, now_s - came_s)
 
     def forget(self) -> None:
         """Nothing is under way any more, as far as is known."""
@@ -79,6 +117,7 @@ class Gate:
     def __init__(self, name: str, most: int, clock: Callable[[], float] = time.monotonic) -> None:
         self.forecast, self._most = Forecast(), most
         self._clock, self._address = clock, address(name)
+        self._strict_until_s = 0.0
         self._closed = threading.Event()
         self._thread = threading.Thread(target=self._listen, name="answers", daemon=True)
         self._thread.start()
@@ -90,9 +129,11 @@ class Gate:
                 f"overloaded: expected fewer than {self._most} requests under way, got {under_way}; "
                 "try again later"
             )
-        takes_s = UNEVEN * self.forecast.expected_s(self._clock())
+        now_s = self._clock()
+        takes_s = self.forecast.expected_s(now_s) * (UNEVEN if now_s < self._strict_until_s else 1.0)
         if not timeout_s or takes_s <= timeout_s:
             return ""
+        self._strict_until_s = now_s + STRICT_S
         return (
             f"overloaded: expected an answer within {timeout_s * 1e3:.0f} ms, with what waits already it may "
             f"take {takes_s * 1e3:.0f} ms; try again later, or raise the timeout"

@@ -4,7 +4,7 @@ import time
 
 import pytest
 
-from serving.backends.admission import LOST_S, UNEVEN, Forecast, Gate, Teller
+from serving.backends.admission import LOST_S, UNEVEN, Forecast, Gate, Line, Teller
 
 
 def steady(each_s: float, under_way: int, forecast: Forecast) -> float:
@@ -32,11 +32,29 @@ def test_the_wait_is_that_of_all_who_came_before(under_way):
     assert forecast.expected_s(now) == pytest.approx(0.025 * (under_way + 1), rel=0.01)
 
 
+def test_what_a_lone_request_takes_is_not_taken_by_each_that_waits():
+    """30 ms alone, and 15 for each before it: seen with few before it, foretold for many."""
+    line = Line()
+    for number in range(200):
+        before = number % 6
+        line.add(before, 0.030 + 0.015 * before)
+    assert line.at(0) == pytest.approx(0.030)
+    assert line.at(20) == pytest.approx(0.330)
+
+
+def test_a_line_that_falls_is_none():
+    """Noise may say that those who wait behind more are answered sooner."""
+    line = Line()
+    for number in range(200):
+        line.add(number % 6, 0.2 - 0.02 * (number % 6))
+    assert line.at(20) == pytest.approx(line.at(0))
+
+
 def test_a_slower_machine_is_noticed():
     forecast = Forecast()
     before = forecast.expected_s(steady(0.025, 4, forecast))
     now = 10.0
-    for _ in range(100):
+    for _ in range(600):
         now += 0.1
         forecast.answered(1, now)
         forecast.admitted(now)
@@ -84,7 +102,7 @@ def teller():
 def answers_heard(gate: Gate, teller: Teller) -> None:
     """Let one in, tell of it until the gate, whose thread may still be starting, has heard."""
     until = time.monotonic() + 30
-    while not gate.forecast._each_s:
+    while not gate.forecast.hears:
         assert time.monotonic() < until, "the gate hears nothing"
         gate.admit()
         time.sleep(0.01)
@@ -95,12 +113,23 @@ def test_a_gate_that_hears_of_answers_refuses_who_waits_too_briefly_and_nobody_e
     answers_heard(gate, teller)
     for _ in range(1000):
         gate.admit()
-    expected_ms = UNEVEN * gate.forecast.expected_s(time.monotonic()) * 1e3
-    refusal = gate.refusal(0.010)
-    assert refusal.startswith("overloaded: expected an answer within 10 ms")
-    assert f"{expected_ms:.0f} ms" in refusal
+    expected_s = gate.forecast.expected_s(time.monotonic())
+    refusal = gate.refusal(expected_s / 2)
+    assert refusal.startswith(f"overloaded: expected an answer within {expected_s / 2 * 1e3:.0f} ms")
+    assert f"{expected_s * 1e3:.0f} ms" in refusal
     assert gate.refusal(0.0) == ""
-    assert gate.refusal(expected_ms) == ""
+    assert gate.refusal(2 * expected_s) == ""
+
+
+def test_after_a_refusal_there_has_to_be_room_for_uneven_batches(gate, teller):
+    answers_heard(gate, teller)
+    for _ in range(1000):
+        gate.admit()
+    barely_s = 1.01 * gate.forecast.expected_s(time.monotonic())
+    assert gate.refusal(barely_s) == ""
+    assert gate.refusal(barely_s / 2)
+    assert gate.refusal(barely_s)
+    assert gate.refusal(UNEVEN * barely_s) == ""
 
 
 def test_only_so_many_are_under_way_however_long_they_wait(gate, teller):
