@@ -27,7 +27,9 @@ UNEVEN = 1.25
 STRICT_S = 5.0
 KEPT = 0.99  # of a point's weight with each further one: the last hundred count
 LEAST_VARIANCE = 0.5  # of how many were before: below it a slope would be noise
-LOST_S = 120.0  # a request that was cancelled on its way is never answered, and must not count for ever
+# A request that is cancelled on its way is never answered: after four times what was expected of it, and two
+# seconds that any machine may pause, it counts no more.
+LOST_TIMES, LOST_S = 4.0, 2.0
 LOOK_UP_S = 0.2  # from listening: whether to stop, or whether the name is free
 
 
@@ -70,36 +72,36 @@ class Forecast:
 
     def __init__(self) -> None:
         self._lock = threading.Lock()
-        self._under_way: deque[tuple[float, int]] = deque()  # when it came, how many were before it
+        # When each came, how many were before it, and until when it may be on its way.
+        self._under_way: deque[tuple[float, int, float]] = deque()
         self._times = Line()
         self.hears = False
 
-    @property
-    def under_way(self) -> int:
-        """Requests that were let in and not answered; 0 while no answer was ever heard of."""
-        return len(self._under_way) if self.hears else 0
+    def next(self, now_s: float) -> tuple[int, float]:
+        """For a request that comes now: how many are under way, and seconds until it is answered.
 
-    def expected_s(self, now_s: float) -> float:
-        """Seconds until a request that comes now is answered; 0 while nothing is known.
-
-        0 too while nothing is under way: a request that nobody delays is how a slow hour is found to be over.
+        Both 0 while no answer was ever heard of. No seconds while nothing is under way: a request that nobody
+        delays is how a slow hour is found to be over.
         """
         with self._lock:
-            while self._under_way and now_s - self._under_way[0][0] > LOST_S:
+            while self._under_way and self._under_way[0][2] < now_s:
                 self._under_way.popleft()
-            return self._times.at(len(self._under_way)) if self._under_way else 0.0
+            before = len(self._under_way) if self.hears else 0
+            return before, self._times.at(before) if before else 0.0
 
     def admitted(self, now_s: float) -> None:
         """A request was let in."""
         with self._lock:
-            self._under_way.append((now_s, len(self._under_way)))
+            before = len(self._under_way)
+            until_s = now_s + LOST_TIMES * self._times.at(before) + LOST_S
+            self._under_way.append((now_s, before, until_s))
 
     def answered(self, count: int, now_s: float) -> None:
         """So many were answered, those that came first."""
         with self._lock:
             self.hears = True
             for _ in range(min(count, len(self._under_way))):
-                came_s, before = self._under_way.popleft()
+                came_s, before, _ = self._under_way.popleft()
                 self._times.add(before, now_s - came_s)
 
     def forget(self) -> None:
@@ -124,13 +126,14 @@ class Gate:
 
     def refusal(self, timeout_s: float) -> str:
         """Why a request that waits so long is not let in, or nothing; 0 waits as long as it takes."""
-        if (under_way := self.forecast.under_way) >= self._most:
+        now_s = self._clock()
+        under_way, takes_s = self.forecast.next(now_s)
+        if under_way >= self._most:
             return (
                 f"overloaded: expected fewer than {self._most} requests under way, got {under_way}; "
                 "try again later"
             )
-        now_s = self._clock()
-        takes_s = self.forecast.expected_s(now_s) * (UNEVEN if now_s < self._strict_until_s else 1.0)
+        takes_s *= UNEVEN if now_s < self._strict_until_s else 1.0
         if not timeout_s or takes_s <= timeout_s:
             return ""
         self._strict_until_s = now_s + STRICT_S

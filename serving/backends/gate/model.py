@@ -36,13 +36,13 @@ class TritonPythonModel:
             name: family.Metric(labels={"model": args["model_name"], "modality": name})
             for name in ("request", *self.limits.modalities)
         }
-        late = pb_utils.MetricFamily(
-            name="crossfuse_late_requests",
-            description="Requests that the gate refused since their answer would have come too late",
+        overload = pb_utils.MetricFamily(
+            name="crossfuse_overload_refusals",
+            description="Requests that the gate refused: too many under way, or too late an answer",
             kind=pb_utils.MetricFamily.COUNTER,
         )
-        self.late = late.Metric(labels={"model": args["model_name"]})
-        self.families = family, late  # the metrics vanish with them
+        self.overload = overload.Metric(labels={"model": args["model_name"]})
+        self.families = family, overload  # the metrics vanish with them
         self.admission = admission.Gate(args["model_name"], self.limits.max_under_way)
 
     def execute(self, requests: list[pb_utils.InferenceRequest]) -> list[pb_utils.InferenceResponse]:
@@ -51,7 +51,7 @@ class TritonPythonModel:
 
     def _answer(self, request: pb_utils.InferenceRequest) -> pb_utils.InferenceResponse:
         if refusal := self.admission.refusal(request.timeout() / 1e6):
-            self.late.increment(1)
+            self.overload.increment(1)
             return _refused(refusal, pb_utils.TritonError.UNAVAILABLE)
         try:
             tensors = {
