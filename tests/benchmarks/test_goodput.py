@@ -74,7 +74,8 @@ class Scripted:
     def __init__(self, *verdicts):
         self.verdicts = list(verdicts)
 
-    def replay(self, schedule, limit):
+    def replay(self, schedule, limit, patient):
+        assert not patient  # requests say that the SLO is all they wait
         found = self.verdicts.pop(0)
         return found(len(schedule))
 
