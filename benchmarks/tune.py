@@ -21,10 +21,9 @@ from benchmarks import goodput
 from benchmarks.goodput import spread
 from benchmarks.verified import subject
 from benchmarks.workloads import Workload
+from model_repository.configuration import THREADS
 from serving.required import configuration, models_of
 
-ENGINES = ("onnxruntime", "openvino")
-THREADS = {"onnxruntime": "intra_op_thread_count", "openvino": "INFERENCE_NUM_THREADS"}
 GAIN = 1.02  # of the goodput, below which a change is noise and the simpler setting stays
 ROUNDS = 3
 
@@ -41,14 +40,14 @@ class Knob:
 
 
 def _threads(config: Any, value: int) -> bool:
-    if config.backend not in ENGINES:
+    if config.backend not in THREADS:
         return False
     config.parameters[THREADS[config.backend]].string_value = str(value)
     return True
 
 
 def _engine_instances(config: Any, value: int) -> bool:
-    return config.backend in ENGINES and _count(config, value)
+    return config.backend in THREADS and _count(config, value)
 
 
 def _decoder_instances(config: Any, value: int) -> bool:
@@ -61,7 +60,7 @@ def _count(config: Any, value: int) -> bool:
 
 
 def _engine_delay(config: Any, value: int) -> bool:
-    return config.backend in ENGINES and _delay(config, value)
+    return config.backend in THREADS and _delay(config, value)
 
 
 def _decoder_delay(config: Any, value: int) -> bool:
@@ -75,7 +74,7 @@ def _delay(config: Any, value: int) -> bool:
 
 def _batch(config: Any, value: int) -> bool:
     """Batches that leave at once: what is served keeps accepting what its contract says."""
-    if config.backend not in ENGINES:
+    if config.backend not in THREADS:
         return False
     del config.dynamic_batching.preferred_batch_size[:]
     config.dynamic_batching.preferred_batch_size.append(min(value, config.max_batch_size))

@@ -52,6 +52,11 @@ class Model:
             )
 
 
+def parameter(key: str, value: str) -> str:
+    """One parameter of a model, as a line."""
+    return f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}\n'
+
+
 def gate_section(under_way: int, reason: str) -> str:
     """Backend, instances and limit of a gate; reason: why so many may be under way, as a comment line."""
     return f"""\
@@ -60,8 +65,7 @@ instance_group [ {{ count: 1  kind: KIND_CPU }} ]
 # Counted by the gate itself. Triton's queue limit (max_queue_size) turns off looking ahead: models then wait
 # half a second between batches while nothing new arrives; on a later step it crashes 2.51 or hangs requests.
 # {reason}
-parameters {{ key: "max_under_way"  value {{ string_value: "{under_way}" }} }}
-dynamic_batching {{ }}
+{parameter("max_under_way", str(under_way))}dynamic_batching {{ }}
 """
 
 
@@ -171,11 +175,6 @@ def engine_sections(model: str, mask: str = "", threads: int = 0) -> Mapping[str
     return {"gpu": TENSORRT_SECTION, "cpu": cpu}
 
 
-def parameter(key: str, value: str) -> str:
-    """One parameter of a model, as a line."""
-    return f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}\n'
-
-
 TELLERS = tuple(f'backend: "{name}"' for name in ("dali", "onnxruntime", "openvino", "generator"))
 
 
@@ -219,12 +218,9 @@ def render(model: Model, target: str) -> str:
         "output [",
         ",\n".join("  " + tensor.render() for tensor in model.outputs),
         "]",
-        *(
-            f'parameters {{ key: "{key}"  value {{ string_value: "{value}" }} }}'
-            for key, value in model.parameters.items()
-        ),
     ]
-    return "\n".join(lines) + "\n" + model.sections[target] + warm_up_section(model, target)
+    own = "".join(parameter(key, value) for key, value in model.parameters.items())
+    return "\n".join(lines) + "\n" + own + model.sections[target] + warm_up_section(model, target)
 
 
 def warm_up_section(model: Model, target: str) -> str:

@@ -19,7 +19,7 @@ import socket
 import threading
 import time
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 
 # Answers come in whole batches, some later than expected. A burst may be let in up to what its requests wait;
 # once somebody had to be refused the load is too high, and for a while there has to be room for the uneven.
@@ -177,6 +177,11 @@ class Teller:
 
     gate: name of the gate model, empty for a step that is not the last
     """
+
+    @classmethod
+    def from_config(cls, config: Mapping) -> Teller:
+        """For the model of this configuration, as Triton hands it to a backend."""
+        return cls(config.get("parameters", {}).get("ADMISSION_GATE", {}).get("string_value", ""))
 
     def __init__(self, gate: str) -> None:
         self._address = address(gate) if gate else ""

@@ -30,7 +30,7 @@ class Batches:
         self.outputs = [tensor["name"] for tensor in config["output"]]
         self.batched = config["max_batch_size"] > 0
         self.absent = Absent(config)
-        self.teller = admission.Teller(parameters_of(config).get("ADMISSION_GATE", ""))
+        self.teller = admission.Teller.from_config(config)
 
     def execute(self, requests: Sequence["pb_utils.InferenceRequest"]) -> list["pb_utils.InferenceResponse"]:
         """One run for all requests of the batch that fit together; one response each, in order."""

@@ -39,8 +39,7 @@ class TritonPythonModel:
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
         number = int(args["model_instance_device_id"])
         self.preprocess = Preprocessor(contract, pipelines_of(source), device, number)
-        gate = config.get("parameters", {}).get("ADMISSION_GATE", {}).get("string_value", "")
-        self.teller = admission.Teller(gate)
+        self.teller = admission.Teller.from_config(config)
         self.family = pb_utils.MetricFamily(  # kept: the metrics vanish with it
             name="crossfuse_modality_status_total",
             description="Payloads by what became of them: ok, absent, partial (used) or corrupt (left out)",

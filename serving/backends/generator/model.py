@@ -32,8 +32,7 @@ class TritonPythonModel:
                 f"{config['name']}: the generator runs on the CPU, instance_group says KIND_GPU; say KIND_CPU"
             )
         self._inputs = [tensor["name"] for tensor in config["input"]]
-        gate = config.get("parameters", {}).get("ADMISSION_GATE", {}).get("string_value", "")
-        self._teller = admission.Teller(gate)
+        self._teller = admission.Teller.from_config(config)
         try:
             self._answer = Answerer(Path(args["model_repository"], args["model_version"]), config)
         except ValueError as error:
