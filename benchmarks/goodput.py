@@ -148,6 +148,11 @@ def capacity(subject: Subject, count: int = CALIBRATION) -> float:
     return count / float(verdict.recording.latency_s.max())
 
 
+def alike(subject: Subject) -> MakeSchedule:
+    """Poisson arrivals of each of the subject's requests alike."""
+    return lambda rate_hz, seconds, seed: poisson(rate_hz, seconds, len(subject.messages), seed)
+
+
 def measure(
     subject: Subject, plan: Plan, schedule: MakeSchedule | None = None, near_hz: float = 0.0
 ) -> dict[str, Any]:
@@ -156,7 +161,7 @@ def measure(
     schedule: arrivals of a rate, seconds and seed; by default each of the subject's requests alike
     near_hz:  what is expected, where it is known; by default the search begins at a burst's throughput
     """
-    drawn = schedule or (lambda rate, seconds, seed: poisson(rate, seconds, len(subject.messages), seed))
+    drawn = schedule or alike(subject)
     capacity_hz = capacity(subject)
     shares, middle = (NEXT_BRACKET, near_hz) if near_hz else (FIRST_BRACKET, capacity_hz)
     around = tuple(share * middle for share in shares)

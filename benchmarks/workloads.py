@@ -74,7 +74,7 @@ WORKLOADS: dict[str, Workload] = {
             1e-3,
             500.0,
             "a robot lays the next seam seconds after this one; half a second leaves it time to be stopped, "
-            "and is ten times what a lone request takes on two cores",
+            "and is more than ten times what a lone request takes on two cores",
         ),
         Workload(
             "video_quality",

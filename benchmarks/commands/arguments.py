@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -78,6 +78,20 @@ def add_served(verb: argparse.ArgumentParser, name: str, quick: str, url: bool =
     verb.add_argument("--out", type=Path, help=f"default: {BUILD}/{name}_PIPELINE.json")
 
 
+def add_times(verb: argparse.ArgumentParser) -> None:
+    """--point-s and --repeats of a measurement whose defaults are those of a figure that may be quoted."""
+    verb.add_argument(
+        "--point-s", type=above_zero(float), help="seconds of each point (default: 60; less with --quick)"
+    )
+    verb.add_argument("--repeats", type=above_zero(int), help="default: 5; 1 with --quick")
+
+
+def times_of(chosen: argparse.Namespace, quick: Mapping[str, Any]) -> dict[str, Any]:
+    """What of a plan is not as by default: its quick form, and over it what was said."""
+    said = {name: value for name in ("point_s", "repeats") if (value := getattr(chosen, name, None))}
+    return {**(quick if chosen.quick else {}), **said}
+
+
 def add_repository(verb: argparse.ArgumentParser) -> None:
     """--repository of a measurement that reads what the server reads."""
     verb.add_argument(
@@ -107,7 +121,7 @@ def search_of(chosen: argparse.Namespace) -> goodput.Plan:
     """How the goodput is searched."""
     from benchmarks import goodput
 
-    return goodput.Plan(**(goodput.QUICK if chosen.quick else {}), seed=chosen.seed)
+    return goodput.Plan(**times_of(chosen, goodput.QUICK), seed=chosen.seed)
 
 
 @contextmanager

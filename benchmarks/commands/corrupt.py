@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import Done, Verbs, add_served, out_of, prepared, say, search_of, served
+from benchmarks.commands.arguments import (
+    Done,
+    Verbs,
+    add_served,
+    add_times,
+    out_of,
+    prepared,
+    say,
+    search_of,
+    served,
+)
 
 QUICK_SHARE = 0.2  # so that a quick run meets some at all
 
@@ -19,6 +29,7 @@ def add(verbs: Verbs) -> None:
         "fails or gets another answer than alone.",
     )
     add_served(verb, "corrupt", "one short search of each, every fifth request corrupt")
+    add_times(verb)
 
 
 def run(chosen: argparse.Namespace) -> Done:

@@ -10,11 +10,13 @@ from benchmarks.commands.arguments import (
     Verbs,
     above_zero,
     add_served,
+    add_times,
     out_of,
     prepared,
     say,
     search_of,
     served,
+    times_of,
 )
 
 
@@ -26,6 +28,7 @@ def add(verbs: Verbs) -> None:
         description="Offer open-loop Poisson arrivals below and above the goodput rate; draws a picture too.",
     )
     add_served(verb, "curve", "1.5 s a point")
+    add_times(verb)
     verb.add_argument(
         "--rate", type=above_zero(float), metavar="HZ", help="the goodput rate (default: search it first)"
     )
@@ -37,7 +40,7 @@ def run(chosen: argparse.Namespace) -> Done:
     from benchmarks.verified import subject
 
     facts, work, payloads = prepared(chosen)
-    plan = curve.Plan(**(curve.QUICK if chosen.quick else {}), seed=chosen.seed)
+    plan = curve.Plan(**times_of(chosen, curve.QUICK), seed=chosen.seed)
     with served(chosen.url, [chosen.pipeline]) as url:
         asked = subject(url, work, payloads)
         found = None if chosen.rate else goodput.measure(asked, search_of(chosen))

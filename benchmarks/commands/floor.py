@@ -10,10 +10,12 @@ from benchmarks.commands.arguments import (
     Verbs,
     add_repository,
     add_served,
+    add_times,
     out_of,
     prepared,
     say,
     served,
+    times_of,
 )
 
 
@@ -26,6 +28,7 @@ def add(verbs: Verbs) -> None:
         "division of the cores; then floor and server in turn, and the share of a large matrix product.",
     )
     add_served(verb, "floor", "0.3 s a setting")
+    add_times(verb)
     add_repository(verb)
 
 
@@ -35,7 +38,7 @@ def run(chosen: argparse.Namespace) -> Done:
     from benchmarks.verified import subject
 
     facts, work, payloads = prepared(chosen)
-    plan = floor.Plan(**(floor.QUICK if chosen.quick else {}))
+    plan = floor.Plan(**times_of(chosen, floor.QUICK))
     with served(chosen.url, [chosen.pipeline], chosen.repository) as url:
         result = floor.measure(subject(url, work, payloads), chosen.repository, plan)
     say(floor.table(result))

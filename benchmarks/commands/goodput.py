@@ -5,7 +5,17 @@ from __future__ import annotations
 import argparse
 
 from benchmarks import record
-from benchmarks.commands.arguments import Done, Verbs, add_served, out_of, prepared, say, search_of, served
+from benchmarks.commands.arguments import (
+    Done,
+    Verbs,
+    add_served,
+    add_times,
+    out_of,
+    prepared,
+    say,
+    search_of,
+    served,
+)
 
 
 def add(verbs: Verbs) -> None:
@@ -18,6 +28,7 @@ def add(verbs: Verbs) -> None:
         "answer when it was asked alone.",
     )
     add_served(verb, "goodput", "one short search")
+    add_times(verb)
 
 
 def run(chosen: argparse.Namespace) -> Done:

@@ -10,6 +10,7 @@ from benchmarks.commands.arguments import (
     Verbs,
     add_repository,
     add_served,
+    add_times,
     out_of,
     prepared,
     say,
@@ -27,6 +28,7 @@ def add(verbs: Verbs) -> None:
         "measurement as a comment. The repository stays as it is.",
     )
     add_served(verb, "tune", "one knob, one value", url=False)
+    add_times(verb)
     add_repository(verb)
 
 

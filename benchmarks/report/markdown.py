@@ -32,6 +32,9 @@ def _said(results: Results) -> str:
     unmeasured = sorted(set(QUOTED) - {one.verb for one in results.files})
     if unmeasured:
         return f"figures of {', '.join(unmeasured)} are missing."
+    short = [text for verb in QUOTED for one in results.of(verb) if (text := one.shortened)]
+    if short:
+        return f"shorter than the method's five repeats of 60 s are {', '.join(short)}."
     return "every figure comes from a full run."
 
 

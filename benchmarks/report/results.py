@@ -54,6 +54,15 @@ class Result:
             found = found.get(name) if isinstance(found, Mapping) else None
         return found
 
+    @property
+    def shortened(self) -> str:
+        """Repeats and seconds of a run shorter than the method asks of a quoted figure; empty for others."""
+        plan = self.figure("plan") or {}
+        repeats = plan.get("rounds", plan.get("repeats", REPEATS))
+        point_s = plan.get("search", plan).get("point_s", POINT_S)
+        short = repeats < REPEATS or point_s < POINT_S
+        return f"{self.verb} ({repeats} of {digits(point_s)} s)" if short else ""
+
     def doubts(self) -> list[str]:
         """Reasons not to quote it."""
         machine = self.facts["machine"]
@@ -75,6 +84,7 @@ class Result:
         ]
 
 
+REPEATS, POINT_S = 5, 60.0
 UNHURRIED = ("accuracy", "ladder")  # what else runs does not change what is right
 BUSY = 0.5  # of the cores: a load average above it means that something else ran
 

@@ -6,7 +6,8 @@ import pytest
 
 from benchmarks.__main__ import main, make_parser
 from benchmarks.commands import COMMANDS
-from benchmarks.commands.arguments import Done, above_zero
+from benchmarks.commands.arguments import Done, above_zero, times_of
+from benchmarks.goodput import QUICK
 
 LOADS = ("goodput", "curve", "offline", "floor", "absent", "corrupt", "coldstart", "tune")
 
@@ -34,6 +35,14 @@ def test_every_load_takes_a_pipeline_a_seed_a_quick_form_and_a_place(verb):
         "x.json",
     )
     assert make_parser().parse_args([verb]).pipeline == "weld_inspection"
+
+
+@pytest.mark.parametrize("verb", ["goodput", "curve", "floor", "corrupt", "tune"])
+def test_a_shorter_run_is_said_on_the_command_line(verb):
+    said = make_parser().parse_args([verb, "--point-s", "20", "--repeats", "2"])
+    assert times_of(said, QUICK) == {"point_s": 20.0, "repeats": 2}
+    quick = make_parser().parse_args([verb, "--quick", "--repeats", "3"])
+    assert times_of(quick, QUICK) == {**QUICK, "repeats": 3}
 
 
 def test_the_status_is_that_of_the_faults_unless_a_command_says_more(tmp_path):

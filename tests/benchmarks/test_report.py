@@ -182,6 +182,23 @@ def test_a_doubtful_run_is_shown_but_never_quoted(folder, tmp_path, disturbed, r
     assert "nothing of this table is to be quoted" in done.path.with_suffix(".md").read_text()
 
 
+@pytest.mark.parametrize(
+    ("plan", "told"),
+    [
+        ({"repeats": 5, "point_s": 60.0}, "every figure comes from a full run."),
+        ({"repeats": 2}, "five repeats of 60 s are goodput (2 of 60 s)."),
+        ({"repeats": 9, "point_s": 20.0}, "five repeats of 60 s are goodput (9 of 20 s)."),
+        ({"rounds": 1, "search": {"repeats": 1, "point_s": 25.0}}, "of 60 s are goodput (1 of 25 s)."),
+    ],
+)
+def test_a_run_shorter_than_the_method_asks_says_so(folder, plan, told):
+    write_all(folder)
+    for path in folder.glob("goodput*.json"):
+        file = json.loads(path.read_text())
+        path.write_text(json.dumps(file | {"result": file["result"] | {"plan": plan}}))
+    assert markdown.table(results.read([folder])).rstrip().endswith(told)
+
+
 def test_a_readme_without_marks_is_told(folder, tmp_path):
     with pytest.raises(ValueError, match="expected the marks"):
         markdown.placed("no marks", "table")

@@ -16,24 +16,54 @@ REPOSITORY = ROOT / "model_repository"
 
 def test_a_separable_goal_is_found_knob_by_knob():
     knobs = {"a": (1, 2, 3), "b": (10, 20)}
-    best, tried = descend(lambda one: 100 + 10 * one.get("a", 0) + one.get("b", 0), knobs)
+    best, tried = descend(lambda one, _: 100 + 20 * one.get("a", 0) + one.get("b", 0), knobs)
     assert best == {"a": 3, "b": 20}
     assert tried[0] == ({}, 100) and len(tried) == len({str(one) for one, _ in tried})
 
 
 def test_what_gains_less_than_noise_is_left_alone():
-    best, tried = descend(lambda one: 100.0 + one.get("a", 0), {"a": (1, 2)})
+    best, tried = descend(lambda one, _: 100.0 + one.get("a", 0), {"a": (1, 2)})
     assert best == {} and len(tried) == 3
 
 
 def test_a_knob_is_turned_again_when_another_changed():
-    def score(one):
+    def score(one, _):
         return {(0, 0): 1, (1, 0): 1.5, (2, 0): 1.2, (1, 1): 2, (2, 1): 3}.get(
             (one.get("a", 0), one.get("b", 0)), 0
         )
 
     best, _ = descend(score, {"a": (1, 2), "b": (1,)})
     assert best == {"a": 2, "b": 1}
+
+
+def test_a_candidate_has_to_reach_more_than_the_best_so_far():
+    asked = []
+
+    def score(one, to_beat):
+        asked.append(round(to_beat, 6))
+        return 100.0 + 10 * one.get("a", 0)
+
+    descend(score, {"a": (1, 2)})
+    assert asked == [0.0, 105.0, 115.5]
+
+
+class Played:
+    """A search that accepts up to a rate."""
+
+    def __init__(self, most):
+        self.most, self.rates = most, []
+
+    def accepts(self, rate):
+        self.rates.append(rate)
+        return rate <= self.most
+
+
+@pytest.mark.parametrize(("most", "found", "points"), [(99, 0, 1), (100, 100, 3), (106, 105, 4)])
+def test_a_setting_that_does_not_reach_what_it_has_to_beat_costs_one_point(monkeypatch, most, found, points):
+    played = Played(most)
+    monkeypatch.setattr(tune.goodput, "Search", lambda *_: played)
+    monkeypatch.setattr(tune.goodput, "capacity", lambda _: None)
+    assert tune.reached(None, None, 100.0) == found and len(played.rates) == points
 
 
 def test_a_setting_changes_its_models_and_says_so(tmp_path):
