@@ -1,11 +1,13 @@
 """python -m benchmarks VERB: measure a server or a GPU, write one JSON, print its path.
 
-Exit status: 0 done, 1 failed or a promise was not kept, 2 mistyped, or a GPU check without a GPU.
+Exit status: 0 done, 1 failed or a promise was not kept, 2 mistyped, or a GPU check without a GPU, 130 and
+143 interrupted and terminated, with every server that it started stopped.
 """
 
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 
@@ -20,6 +22,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         done = COMMANDS[chosen.verb].run(chosen)
     except Mistyped as error:
         parser.error(str(error))
+    except KeyboardInterrupt:
+        say(f"benchmarks {chosen.verb}: interrupted; no result was written")
+        return 128 + signal.SIGINT
     except Exception as error:
         if not isinstance(error, (OSError, ValueError, RuntimeError, LookupError, *_client_errors())):
             raise  # a fault of ours: with its traceback
@@ -50,4 +55,5 @@ def _client_errors() -> tuple[type[Exception], ...]:
 
 
 if __name__ == "__main__":
+    signal.signal(signal.SIGTERM, lambda number, _: sys.exit(128 + number))  # so that servers are stopped
     sys.exit(main())

@@ -8,16 +8,17 @@ from __future__ import annotations
 
 import os
 import sys
-from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import asdict, dataclass, replace
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, contextmanager
+from dataclasses import asdict, dataclass, field, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 from tqdm import tqdm
 
 import serving
-from benchmarks import coldstart, curve, goodput, verified
+from benchmarks import coldstart, curve, goodput, processor, verified
 from benchmarks.goodput import spread
 from benchmarks.peers import environments
 from benchmarks.peers.sides import OURS, Question, Side
@@ -25,6 +26,7 @@ from benchmarks.verified import Subject
 from serving.processes import belonging
 
 SHARES = LIGHT, HEAVY = (0.8, 1.5)
+AT_ONCE = 96  # twelve full batches: no layout idles long at either end
 WANTED = {
     "same-engines": 1.5,
     "FastAPI, torch": 3.0,
@@ -53,38 +55,45 @@ def plan(quick: bool, seed: int, rounds: int | None = None, point_s: float | Non
 
 @dataclass
 class Measured:
-    """What is known of one side so far."""
+    """What is known of one side so far; bursts: (answers a second, processor ms each) of all at once."""
 
-    name: str
     facts: dict[str, Any]
-    searches: list[dict[str, Any]]
-    curves: list[dict[str, Any]]
-    memory: dict[str, float]
+    searches: list[dict[str, Any]] = field(default_factory=list)
+    curves: list[dict[str, Any]] = field(default_factory=list)
+    bursts: list[tuple[float, float]] = field(default_factory=list)
+    memory: dict[str, float] = field(default_factory=dict)
+
+
+Up = Callable[[], AbstractContextManager[tuple[Subject, list[int]]]]
+FAILURES = (OSError, RuntimeError, ValueError)  # of a peer: told in the result, and the others go on
 
 
 def measure(
     sides: Sequence[Side], question: Question, chosen: Plan, repository: Path, folder: Path
 ) -> dict[str, Any]:
-    """All sides and our own server; errors as `Side.up`."""
-    programs = {side.peer.name: environments.made(side.peer, folder) for side in sides}
-    found = {OURS: Measured(OURS, {"name": OURS, "engine": ""}, [], [], {})}
-    layouts: dict[str, tuple[int, int]] = {}
+    """Every side that can be measured and our own server."""
+    found = {OURS: Measured({"name": OURS, "engine": ""})}
+    ups: dict[str, Up] = {OURS: partial(ours, question, repository)}
+    failures: list[str] = []
     for side in tqdm(sides, desc="layouts", unit="side", file=sys.stderr):
-        facts, layouts[side.name] = _tried(side, question, chosen.layouts, programs, folder)
-        found[side.name] = Measured(side.name, facts, [], [], {})
+        try:
+            own = environments.made(side.peer, folder)
+            facts, layout = _tried(side, question, chosen.layouts, own, folder)
+        except FAILURES as error:
+            failures.append(f"{side.name}: not measured: {error}")
+            continue
+        found[side.name] = Measured(facts)
+        ups[side.name] = partial(side.up, question, layout, own, folder)
     with tqdm(total=chosen.rounds * len(found), desc="peers", unit="side", file=sys.stderr) as bar:
         for number in range(chosen.rounds):
-            search = replace(chosen.search, seed=chosen.search.seed + 7919 * number)
-            loads = replace(chosen.curve, seed=chosen.curve.seed + 7919 * number)
-            with ours(question, repository) as (subject, pids):
-                _round(found[OURS], subject, pids, search, loads)
-            bar.update()
-            for side in sides:
-                own = programs[side.peer.name]
-                with side.up(question, layouts[side.name], own, folder) as (subject, pids):
-                    _round(found[side.name], subject, pids, search, loads)
+            for name, up in ups.items():
+                try:
+                    with up() as (subject, pids):
+                        _round(found[name], subject, pids, chosen, number)
+                except FAILURES as error:
+                    failures.append(f"{name}: round {number + 1} failed: {error}")
                 bar.update()
-    rows = [_row(one) for one in found.values()]
+    rows = [_row(one) for one in found.values() if one.searches]
     return {
         "slo_ms": question.workload.slo_ms,
         "slo_reason": question.workload.why,
@@ -92,6 +101,7 @@ def measure(
         "plan": {**asdict(chosen)},
         "servers": rows,
         "ratios": ratios(rows),
+        "failures": failures,
         "void": any(row["void"] for row in rows),
     }
 
@@ -105,45 +115,54 @@ def ours(question: Question, repository: Path) -> Iterator[tuple[Subject, list[i
 
 
 def _tried(
-    side: Side,
-    question: Question,
-    layouts: Sequence[tuple[int, int]],
-    programs: Mapping[str, Path],
-    folder: Path,
+    side: Side, question: Question, layouts: Sequence[tuple[int, int]], programs: Path, folder: Path
 ) -> tuple[dict[str, Any], tuple[int, int]]:
-    """Facts of a side, and the layout that does most when everything is there at once."""
-    own = programs[side.peer.name]
+    """Facts of a side, and the layout that does most when everything is there at once.
+
+    raises: RuntimeError when no layout answers
+    """
     capacities: dict[tuple[int, int], float] = {}
+    refused: dict[tuple[int, int], str] = {}
     away: Mapping[str, float] = {}
     for layout in layouts:
-        with side.up(question, layout, own, folder) as (subject, _):
-            away = subject.away
-            capacities[layout] = goodput.capacity(subject)
+        try:
+            with side.up(question, layout, programs, folder) as (subject, _):
+                away = subject.away
+                capacities[layout] = goodput.capacity(subject)
+        except RuntimeError as error:
+            refused[layout] = str(error)
+    if not capacities:
+        raise RuntimeError("; ".join(refused.values()))
     best = max(capacities, key=lambda layout: capacities[layout])
     facts = {
         "name": side.peer.title,
         "engine": side.variant,
-        "version": environments.version(side.peer, own),
+        "version": environments.version(side.peer, programs),
         "protocol": side.peer.protocol,
         "batching": side.peer.batching,
         "workers": best[0],
         "threads": best[1],
         "layouts": [
-            {"workers": layout[0], "threads": layout[1], "capacity_hz": round(hz, 3)}
-            for layout, hz in capacities.items()
+            {"workers": workers, "threads": threads, "capacity_hz": round(hz, 3)}
+            for (workers, threads), hz in capacities.items()
         ],
+        "layouts_refused": [{"layout": layout, "why": why} for layout, why in refused.items()],
         "away_from_pytorch": dict(away),
     }
     return facts, best
 
 
-def _round(
-    found: Measured, subject: Subject, pids: list[int], search: goodput.Plan, loads: curve.Plan
-) -> None:
-    """One search, and the two loads that the table quotes, relative to what the search found."""
-    found.searches.append(goodput.measure(subject, search))
+def _round(found: Measured, subject: Subject, pids: list[int], chosen: Plan, number: int) -> None:
+    """All at once, one search, and the two loads that the table quotes, relative to what the search found."""
+    before_s = processor.taken_s(pids)
+    burst_hz = goodput.capacity(subject, AT_ONCE)
+    found.bursts.append((burst_hz, (processor.taken_s(pids) - before_s) / AT_ONCE * 1e3))
+    search = replace(chosen.search, seed=chosen.search.seed + 7919 * number)
+    near_hz = found.searches[-1]["goodput_hz"]["median"] if found.searches else 0.0
+    found.searches.append(goodput.measure(subject, search, near_hz=near_hz))
     rate_hz = found.searches[-1]["goodput_hz"]["median"]
     if rate_hz:
+        loads = replace(chosen.curve, seed=chosen.curve.seed + 7919 * number)
         found.curves.append(curve.measure(subject, rate_hz, loads, SHARES))
     found.memory = coldstart.memory(pids)
 
@@ -160,6 +179,8 @@ def _row(found: Measured) -> dict[str, Any]:
         "latency_ms": points[LIGHT]["latency_ms"] if points else None,
         "slo_attained_at_150": points[HEAVY]["slo_attained"] if points else None,
         "points": list(points.values()),
+        "at_once_hz": spread([hz for hz, _ in found.bursts]),
+        "processor_ms": spread([ms for _, ms in found.bursts]),
         "memory_mib": found.memory,
         "void": any(one["void"] for one in (*found.searches, *found.curves)),
         "searches": found.searches,
@@ -167,10 +188,10 @@ def _row(found: Measured) -> dict[str, Any]:
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
-    """Our goodput as a multiple of every other side's; None where that side has none."""
-    own = next(row["goodput_hz"]["median"] for row in rows if row["name"] == OURS)
+    """Our goodput as a multiple of every other side's; None where that side, or ours, has none."""
+    own = next((row["goodput_hz"]["median"] for row in rows if row["name"] == OURS), None)
     others = {title(row): row["goodput_hz"]["median"] for row in rows if row["name"] != OURS}
-    return {name: round(own / hz, 3) if hz else None for name, hz in others.items()}
+    return {name: round(own / hz, 3) if own is not None and hz else None for name, hz in others.items()}
 
 
 def title(row: Mapping[str, Any]) -> str:
@@ -180,7 +201,8 @@ def title(row: Mapping[str, Any]) -> str:
 
 def faults(result: Mapping[str, Any]) -> list[str]:
     """A sentence for every target that was missed, and for a run that says nothing."""
-    found = (
+    found = list(result["failures"])
+    found += (
         ["generator: expected a lag p99 up to 1 ms in every run, got more; void"] if result["void"] else []
     )
     for name, ratio in result["ratios"].items():
@@ -191,19 +213,19 @@ def faults(result: Mapping[str, Any]) -> list[str]:
 
 
 def table(result: Mapping[str, Any]) -> str:
-    """The result for a terminal."""
+    """The result for a terminal; `at once` and `CPU ms`: answers a second and processor time of each then."""
     width = max(len(title(row)) for row in result["servers"])
-    lines = [
-        f"{'':<{width}} {'goodput/s':>10} {'p50':>8} {'p95':>8} {'p99':>8} {'SLO at 150 %':>13} {'MiB':>8}"
-    ]
+    names = ("goodput/s", "p50", "p95", "p99", "SLO at 150 %", "at once/s", "CPU ms", "MiB")
+    lines = [f"{'':<{width}} {' '.join(f'{name:>12}' for name in names)}"]
     for row in result["servers"]:
         latency, kept = row["latency_ms"] or {}, row["slo_attained_at_150"]
-        cells = [
-            f"{latency[name]['median']:8.1f}" if latency else f"{'-':>8}" for name in ("p50", "p95", "p99")
+        figures = [
+            f"{row['goodput_hz']['median']:.2f}",
+            *(f"{latency[name]['median']:.1f}" if latency else "-" for name in ("p50", "p95", "p99")),
+            f"{kept['median']:.1%}" if kept else "-",
+            f"{row['at_once_hz']['median']:.1f}",
+            f"{row['processor_ms']['median']:.1f}",
+            f"{row['memory_mib'].get('pss', 0.0):.0f}",
         ]
-        attained = f"{kept['median']:13.1%}" if kept else f"{'-':>13}"
-        lines.append(
-            f"{title(row):<{width}} {row['goodput_hz']['median']:10.2f} {' '.join(cells)} {attained} "
-            f"{row['memory_mib'].get('pss', 0.0):8.0f}"
-        )
-    return "\n".join(lines)
+        lines.append(f"{title(row):<{width}} {' '.join(f'{text:>12}' for text in figures)}")
+    return "\n".join([*lines, *result["failures"]])

@@ -23,7 +23,10 @@ COLUMNS = (
 
 @dataclass(frozen=True)
 class Server:
-    """One row; None where nothing was measured. version to memory_mib: how it was run, for those who doubt"""
+    """One row; None where nothing was measured. version to memory_mib: how it was run, for those who doubt
+
+    at_once_hz, processor_ms: answers a second when all is there at once, and what each took of processors
+    """
 
     name: str
     engine: str = ""
@@ -38,6 +41,8 @@ class Server:
     batching: str = ""
     workers: int | None = None
     threads: int | None = None
+    at_once_hz: Any = None
+    processor_ms: Any = None
     memory_mib: Mapping[str, float] = field(default_factory=dict)
 
     @property
@@ -125,11 +130,28 @@ def cells(one: Server) -> tuple[str, ...]:
     return tuple(DASH if text == NOT_MEASURED else text for text in row)
 
 
-RUN_COLUMNS = ("Server", "version", "asked by", "batching", "workers x threads", "memory, MiB")
+RUN_COLUMNS = (
+    "Server",
+    "version",
+    "asked by",
+    "batching",
+    "workers x threads",
+    "all at once, Hz",
+    "processor time each, ms",
+    "memory, MiB",
+)
 
 
 def how_run(one: Server) -> tuple[str, ...]:
     """A row of RUN_COLUMNS as text."""
     layout = f"{one.workers} x {one.threads}" if one.workers else ""
-    row = (one.version, one.protocol, one.batching, layout, said(one.memory_mib.get("pss")))
+    row = (
+        one.version,
+        one.protocol,
+        one.batching,
+        layout,
+        said(one.at_once_hz),
+        said(one.processor_ms),
+        said(one.memory_mib.get("pss")),
+    )
     return (one.title, *(DASH if text in ("", NOT_MEASURED) else text for text in row))

@@ -87,6 +87,8 @@ RESULTS = {
                     "version": "0.2",
                     "workers": 1,
                     "threads": 2,
+                    "at_once_hz": spread(45.0),
+                    "processor_ms": spread(38.0),
                     "memory_mib": {"pss": 800.0},
                 },
                 {"name": "crossfuse", "engine": "", "goodput_hz": spread(20.0, 19.0, 21.0)},

@@ -1,6 +1,8 @@
 """The table of verbs: each declares itself under its own name, says what is wrong, ends with a status."""
 
 import argparse
+import subprocess
+import sys
 
 import pytest
 
@@ -48,6 +50,40 @@ def test_a_shorter_run_is_said_on_the_command_line(verb):
 def test_the_status_is_that_of_the_faults_unless_a_command_says_more(tmp_path):
     assert Done(tmp_path).status == 0 and Done(tmp_path, ["broken"]).status == 1
     assert Done(tmp_path, exit_status=2).status == 2
+
+
+def test_an_interrupted_measurement_says_that_it_wrote_nothing(monkeypatch, capsys):
+    def interrupted(chosen):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(COMMANDS["goodput"], "run", interrupted)
+    assert main(["goodput"]) == 130
+    assert capsys.readouterr().err == "benchmarks goodput: interrupted; no result was written\n"
+
+
+STOPPED = """
+import runpy, sys, time
+from benchmarks.commands import COMMANDS
+
+def run(chosen):
+    try:
+        print("begun", flush=True)
+        time.sleep(60)
+    finally:
+        print("servers stopped", flush=True)
+
+COMMANDS["goodput"].run = run
+sys.argv = ["benchmarks", "goodput"]
+runpy.run_module("benchmarks", run_name="__main__")
+"""
+
+
+def test_a_terminated_measurement_stops_what_it_started():
+    with subprocess.Popen([sys.executable, "-c", STOPPED], stdout=subprocess.PIPE, text=True) as process:
+        assert process.stdout.readline() == "begun\n"
+        process.terminate()
+        assert process.stdout.read() == "servers stopped\n"
+    assert process.returncode == 143
 
 
 @pytest.mark.parametrize("text", ["0", "-1", "many"])

@@ -79,8 +79,8 @@ def test_what_was_not_measured_is_open(folder):
 
 def test_how_a_peer_was_run_is_told(folder):
     ours, lit_serve, _ = compared(results.read([write_all(folder)]))
-    assert how_run(lit_serve) == ("LitServe, same engines", "0.2", "—", "—", "1 x 2", "800")
-    assert how_run(ours) == ("crossfuse", *("—",) * 5)
+    assert how_run(lit_serve) == ("LitServe, same engines", "0.2", "—", "—", "1 x 2", "45", "38", "800")
+    assert how_run(ours) == ("crossfuse", *("—",) * 7)
 
 
 def test_our_row_is_completed_from_our_own_files(folder):

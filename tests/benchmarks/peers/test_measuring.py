@@ -1,0 +1,106 @@
+"""The comparison's order and what becomes of a peer that fails; servers and searches are played."""
+
+from contextlib import contextmanager
+from types import SimpleNamespace
+
+import pytest
+
+from benchmarks.peers import PEERS, measuring
+from benchmarks.peers.sides import OURS, Side
+
+LAYOUTS = [(1, 2), (2, 1)]
+QUESTION = SimpleNamespace(workload=SimpleNamespace(slo_ms=500.0, why="because"))
+
+
+def latency():
+    return {name: measuring.spread([10.0]) for name in ("p50", "p95", "p99")}
+
+
+@pytest.fixture
+def played(monkeypatch):
+    """Sides that answer so many a second; what was asked, in order. A name in `broken` does not come up."""
+    state = SimpleNamespace(asked=[], hz={}, broken={})
+
+    @contextmanager
+    def up(name, layout=None):
+        if layout in state.broken.get(name, ()):
+            raise RuntimeError(f"no {name} with {layout}")
+        yield SimpleNamespace(name=name, layout=layout, away={"x": 0.1}), [1]
+
+    def search(subject, plan, near_hz):
+        state.asked.append((subject.name, plan.seed, near_hz))
+        return {"goodput_hz": measuring.spread([state.hz[subject.name]]), "void": False}
+
+    def loads(subject, rate_hz, plan, shares):
+        points = [{"runs": [{"share": share}]} for share in shares]
+        return {"points": points, "void": False}
+
+    def capacity(subject, count=0):
+        return 10.0 * (subject.layout or (1,))[0]
+
+    monkeypatch.setattr(measuring, "ours", lambda *_: up(OURS))
+    monkeypatch.setattr(Side, "up", lambda side, question, layout, *_: up(side.name, layout))
+    monkeypatch.setattr(measuring.environments, "made", lambda *_: None)
+    monkeypatch.setattr(measuring.environments, "version", lambda *_: "1")
+    monkeypatch.setattr(measuring.environments, "shared_versions", list)
+    monkeypatch.setattr(measuring.goodput, "measure", search)
+    monkeypatch.setattr(measuring.goodput, "capacity", capacity)
+    monkeypatch.setattr(measuring.curve, "measure", loads)
+    point = {"latency_ms": latency(), "slo_attained": measuring.spread([0.9])}
+    monkeypatch.setattr(measuring.curve, "row", lambda share, runs: point)
+    monkeypatch.setattr(measuring.coldstart, "memory", lambda pids: {"pss": 100.0})
+    monkeypatch.setattr(measuring.processor, "taken_s", lambda pids: 0.0)
+    return state
+
+
+def compare(*names, rounds=2):
+    sides = [Side(PEERS[name], "torch", {}) for name in names]
+    return measuring.measure(sides, QUESTION, plan(rounds), None, None)
+
+
+def plan(rounds):
+    chosen = measuring.plan(True, seed=7, rounds=rounds)
+    return measuring.replace(chosen, layouts=LAYOUTS)
+
+
+def test_sides_are_measured_in_turn_and_a_later_round_begins_at_what_the_last_one_found(played):
+    played.hz = {OURS: 30.0, "FastAPI, torch": 10.0}
+    result = compare("fast_api")
+    assert [(name, near) for name, _, near in played.asked] == [
+        (OURS, 0.0),
+        ("FastAPI, torch", 0.0),
+        (OURS, 30.0),
+        ("FastAPI, torch", 10.0),
+    ]
+    assert len({seed for _, seed, _ in played.asked}) == 2  # one of each round, the same for all
+    assert result["ratios"] == {"FastAPI, torch": 3.0} and measuring.faults(result) == []
+    row = next(one for one in result["servers"] if one["name"] == "FastAPI")
+    assert (row["workers"], row["threads"], row["at_once_hz"]["median"]) == (2, 1, 20.0)
+
+
+def test_a_layout_that_does_not_answer_leaves_the_other(played):
+    played.hz = {OURS: 30.0, "MLServer, torch": 10.0}
+    played.broken = {"MLServer, torch": [(2, 1)]}
+    result = compare("ml_server", rounds=1)
+    row = next(one for one in result["servers"] if one["name"] == "MLServer")
+    assert (row["workers"], row["threads"]) == (1, 2)
+    assert row["layouts_refused"] == [{"layout": (2, 1), "why": "no MLServer, torch with (2, 1)"}]
+
+
+def test_a_peer_that_fails_is_told_and_the_others_are_measured(played):
+    played.hz = {OURS: 30.0, "LitServe, torch": 10.0}
+    played.broken = {"MLServer, torch": LAYOUTS}
+    result = compare("ml_server", "lit_serve", rounds=1)
+    assert [row["name"] for row in result["servers"]] == [OURS, "LitServe"]
+    assert measuring.faults(result) == [
+        "MLServer, torch: not measured: no MLServer, torch with (1, 2); no MLServer, torch with (2, 1)"
+    ]
+    assert measuring.table(result).splitlines()[-1] == result["failures"][0]
+
+
+def test_without_our_own_figure_there_is_no_ratio(played):
+    played.hz = {"LitServe, torch": 10.0}
+    played.broken = {OURS: [None]}
+    result = compare("lit_serve", rounds=1)
+    assert result["ratios"] == {"LitServe, torch": None}
+    assert result["failures"] == ["crossfuse: round 1 failed: no crossfuse with None"]
