@@ -5,12 +5,14 @@ import os
 import random
 import signal
 import time
+from pathlib import Path
 
 import pytest
 from crossfuse import AsyncClient, Client, CrossfuseError, InvalidInput, NoUsableModality, ServerUnavailable
 
 import serving
 from multimodal.weld_classes import MODALITIES
+from serving.processes import stubs
 from tests.end_to_end.test_bad_input import CORRUPT, REFUSED
 from tests.end_to_end.weld_files import differences
 
@@ -35,6 +37,18 @@ def mixed_requests(welds, count: int = REQUESTS):
         else:
             requests.append(draw.choice(refused) if index % 8 == 3 else {"audio": CORRUPT["audio"](weld)})
     return requests
+
+
+def nicenesses(pid: int) -> set[int]:
+    """Of every thread of a process."""
+    return {os.getpriority(os.PRIO_PROCESS, int(task.name)) for task in Path(f"/proc/{pid}/task").iterdir()}
+
+
+def test_requests_that_are_decoded_already_go_first(server, client, welds):
+    client.infer("weld_inspection", **welds[0].payloads())
+    nice = {stub.model: nicenesses(stub.pid) for stub in stubs(server.state().shm_prefix).values()}
+    assert max(nice["weld_small_preprocess"]) == 10
+    assert nice["weld_gate"] == nice["weld_small_fusion"] == nice["weld_small_video_encoder"] == {0}
 
 
 async def outcome(client: AsyncClient, payloads):

@@ -7,6 +7,7 @@ still an answer and no other counter shows it.
 from __future__ import annotations
 
 import json
+import os
 import sys
 from pathlib import Path
 
@@ -25,6 +26,10 @@ from dali.handed_on import Rows  # noqa: E402
 from dali.preprocess import Preprocessor  # noqa: E402
 from dali.serialised import pipelines_of  # noqa: E402
 
+# Decoding is the first step: with an equal share of busy cores it would begin new requests while those that
+# are nearly done wait. At 46 welds a second on two cores the slowest in a hundred took 478 instead of 577 ms.
+NICENESS = 10
+
 
 class TritonPythonModel:
     """One instance of one preprocess model; its only state is the built pipelines and the counters."""
@@ -38,6 +43,8 @@ class TritonPythonModel:
         source = Path(args["model_repository"], args["model_version"], "dali.py")
         device = "gpu" if args["model_instance_kind"] == "GPU" else "cpu"
         number = int(args["model_instance_device_id"])
+        if device == "cpu":
+            os.nice(NICENESS)  # of this thread, and of all that the decoders start
         self.preprocess = Preprocessor(contract, pipelines_of(source), device, number)
         self.teller = admission.Teller.from_config(config)
         self.family = pb_utils.MetricFamily(  # kept: the metrics vanish with it
