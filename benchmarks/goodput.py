@@ -24,7 +24,7 @@ CALIBRATION = 48  # at once: what the server then does a second is near its limi
 FIRST_BRACKET = (0.5, 1.0)  # of that limit
 NEXT_BRACKET = (0.9, 1.12)  # of what the repeat before it found
 WIDER = 1.5
-MOST_STEPS = 12  # up or down from the bracket; 1.5^12 is a hundredfold
+MOST_UP, MOST_DOWN = 12, 6  # steps from the bracket; below a tenth of it every point takes many minutes
 STREAM = 1_000_003  # seeds of two points lie further apart than points are numbered
 
 
@@ -116,17 +116,17 @@ def accepts(verdict: Verdict, plan: Plan) -> bool:
 
 
 def bisect(accepts: Callable[[float], bool], low: float, high: float, resolution: float) -> float:
-    """The highest accepted rate, to within `resolution`; 0 when even a hundredth of `low` is not.
+    """The highest accepted rate, to within `resolution`; 0 when even a tenth of `low` is not.
 
     low, high: where it is thought to lie; both are tried, and moved while they are on the wrong side
     """
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_DOWN):
         if accepts(low):
             break
         low, high = low / WIDER, low
     else:
         return 0.0
-    for _ in range(MOST_STEPS):
+    for _ in range(MOST_UP):
         if high / low <= 1.0 + resolution or not accepts(high):
             break
         low, high = high, high * WIDER

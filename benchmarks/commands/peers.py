@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 from pathlib import Path
+from typing import Any
 
 from benchmarks import record
 from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_repository, prepared, say
@@ -53,7 +54,11 @@ def run(chosen: argparse.Namespace) -> Done:
     question = Question(work, payloads, reference(payloads, work.outputs))
     plan = measuring.plan(chosen.quick, chosen.seed, chosen.rounds, chosen.point_s)
     folder = (BUILD / "peers").resolve()
-    result = measuring.measure(sides, question, plan, chosen.repository, folder)
+
+    def keep(known: dict[str, Any]) -> None:
+        record.write(chosen.out, facts | {"complete": False, "result": known})
+
+    result = measuring.measure(sides, question, plan, chosen.repository, folder, keep)
     say(measuring.table(result))
     faults = [] if chosen.quick else measuring.faults(result)
     return Done(record.write(chosen.out, facts | {"faults": faults, "result": result}), faults)

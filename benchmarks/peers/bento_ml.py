@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Annotated
 
 import bentoml
+from aiohttp import ClientConnectionError
 from bentoml.validators import ContentType
 from pydantic import BaseModel
 
@@ -64,6 +65,10 @@ class Welds:
     ) -> Annotated[bytes, ContentType(RAW)]:
         """The answer for one weld."""
         paths = {"video": video, "image": image, "audio": audio, "sensor": sensor}
-        read = {name: [path.read_bytes() for path in given] for name, given in paths.items()}
-        answers = await self.model.to_async.answer([Files(**read)])
-        return answers[0]
+        files = Files(**{name: [path.read_bytes() for path in given] for name, given in paths.items()})
+        try:
+            return (await self.model.to_async.answer([files]))[0]
+        except ClientConnectionError:
+            # A connection that rested for five seconds is closed by one service while the other still means
+            # to use it for ten more, and no setting says otherwise (bentoml/BentoML#4971).
+            return (await self.model.to_async.answer([files]))[0]

@@ -69,9 +69,14 @@ FAILURES = (OSError, RuntimeError, ValueError)  # of a peer: told in the result,
 
 
 def measure(
-    sides: Sequence[Side], question: Question, chosen: Plan, repository: Path, folder: Path
+    sides: Sequence[Side],
+    question: Question,
+    chosen: Plan,
+    repository: Path,
+    folder: Path,
+    keep: Callable[[dict[str, Any]], object] = lambda result: None,
 ) -> dict[str, Any]:
-    """Every side that can be measured and our own server."""
+    """Every side that can be measured and our own server; `keep` gets what is known after each of them."""
     found = {OURS: Measured({"name": OURS, "engine": ""})}
     ups: dict[str, Up] = {OURS: partial(ours, question, repository)}
     failures: list[str] = []
@@ -93,6 +98,13 @@ def measure(
                 except FAILURES as error:
                     failures.append(f"{name}: round {number + 1} failed: {error}")
                 bar.update()
+                keep(_result(found, question, chosen, failures))
+    return _result(found, question, chosen, failures)
+
+
+def _result(
+    found: Mapping[str, Measured], question: Question, chosen: Plan, failures: Sequence[str]
+) -> dict[str, Any]:
     rows = [_row(one) for one in found.values() if one.searches]
     return {
         "slo_ms": question.workload.slo_ms,
@@ -101,7 +113,7 @@ def measure(
         "plan": {**asdict(chosen)},
         "servers": rows,
         "ratios": ratios(rows),
-        "failures": failures,
+        "failures": list(failures),
         "void": any(row["void"] for row in rows),
     }
 

@@ -73,6 +73,7 @@ class Result:
             sentence
             for holds, sentence in (
                 (self.is_quick, "a quick run, for its logic only"),
+                (self.facts.get("complete") is False, "ended before its last round"),
                 (self.figure("void"), "void: the load generator itself was late"),
                 (
                     busy,

@@ -169,6 +169,7 @@ def test_the_command_writes_page_and_table_and_fills_the_readme(folder, tmp_path
         ({"quick": True}, "a quick run"),
         ({"load_before": 4.0}, "the machine was busy"),
         ({"clean": False}, "uncommitted changes"),
+        ({"complete": False}, "ended before its last round"),
     ],
 )
 def test_a_doubtful_run_is_shown_but_never_quoted(folder, tmp_path, disturbed, reason):

@@ -98,6 +98,14 @@ def test_a_peer_that_fails_is_told_and_the_others_are_measured(played):
     assert measuring.table(result).splitlines()[-1] == result["failures"][0]
 
 
+def test_what_is_known_is_kept_after_every_side(played):
+    played.hz = {OURS: 30.0, "FastAPI, torch": 10.0}
+    kept = []
+    side = Side(PEERS["fast_api"], "torch", {})
+    result = measuring.measure([side], QUESTION, plan(1), None, None, kept.append)
+    assert [len(one["servers"]) for one in kept] == [1, 2] and kept[-1] == result
+
+
 def test_without_our_own_figure_there_is_no_ratio(played):
     played.hz = {"LitServe, torch": 10.0}
     played.broken = {OURS: [None]}
