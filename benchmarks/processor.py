@@ -7,13 +7,16 @@ from collections.abc import Sequence
 from pathlib import Path
 
 
+def stat_of(pid: int, proc: Path = Path("/proc")) -> list[str]:
+    """What the kernel says of a process behind its name, which may hold anything; empty when it is gone."""
+    try:
+        text = (proc / str(pid) / "stat").read_text(errors="replace")
+    except OSError:
+        return []
+    return text.rpartition(")")[2].split()
+
+
 def taken_s(pids: Sequence[int], proc: Path = Path("/proc")) -> float:
     """Seconds, of user and system, that these processes took so far; one that ended counts nothing."""
-    ticks = 0
-    for pid in pids:
-        try:
-            after_name = (proc / str(pid) / "stat").read_text().rpartition(")")[2].split()
-        except OSError:
-            continue
-        ticks += int(after_name[11]) + int(after_name[12])
+    ticks = sum(int(stat[11]) + int(stat[12]) for pid in pids if (stat := stat_of(pid, proc)))
     return ticks / os.sysconf("SC_CLK_TCK")

@@ -88,7 +88,7 @@ def add_times(verb: argparse.ArgumentParser) -> None:
 
 def times_of(chosen: argparse.Namespace, quick: Mapping[str, Any]) -> dict[str, Any]:
     """What of a plan is not as by default: its quick form, and over it what was said."""
-    said = {name: value for name in ("point_s", "repeats") if (value := getattr(chosen, name, None))}
+    said = {name: value for name in ("point_s", "repeats") if (value := getattr(chosen, name))}
     return {**(quick if chosen.quick else {}), **said}
 
 

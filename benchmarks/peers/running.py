@@ -20,6 +20,7 @@ from pathlib import Path
 
 from benchmarks.peers import Peer, Settings
 from benchmarks.peers.environments import MARK, ROOT, environment
+from benchmarks.processor import stat_of
 
 START_S = 180.0  # two workers that import torch and compile five engines on two busy cores
 STOP_S = 20.0
@@ -124,12 +125,8 @@ def _left(started: dict[int, int], mark: str) -> list[int]:
 
 def _stat(pid: int) -> tuple[str, int, int] | None:
     """State, parent and start time of a process; None when it is gone."""
-    try:
-        text = Path(f"/proc/{pid}/stat").read_text(errors="replace")
-    except OSError:
-        return None
-    fields = text.rpartition(")")[2].split()  # behind the name, which may hold anything
-    return fields[0], int(fields[1]), int(fields[19])
+    fields = stat_of(pid)
+    return (fields[0], int(fields[1]), int(fields[19])) if fields else None
 
 
 def _is_marked(pid: int, mark: str) -> bool:
