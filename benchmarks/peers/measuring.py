@@ -226,7 +226,7 @@ def faults(result: Mapping[str, Any]) -> list[str]:
 
 def table(result: Mapping[str, Any]) -> str:
     """The result for a terminal; `at once` and `CPU ms`: answers a second and processor time of each then."""
-    width = max(len(title(row)) for row in result["servers"])
+    width = max((len(title(row)) for row in result["servers"]), default=0)
     names = ("goodput/s", "p50", "p95", "p99", "SLO at 150 %", "at once/s", "CPU ms", "MiB")
     lines = [f"{'':<{width}} {' '.join(f'{name:>12}' for name in names)}"]
     for row in result["servers"]:

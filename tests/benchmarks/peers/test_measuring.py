@@ -5,7 +5,9 @@ from types import SimpleNamespace
 
 import pytest
 
-from benchmarks.peers import PEERS, measuring
+from benchmarks.__main__ import make_parser
+from benchmarks.commands import peers as command
+from benchmarks.peers import PEERS, checking, measuring
 from benchmarks.peers.sides import OURS, Side
 
 LAYOUTS = [(1, 2), (2, 1)]
@@ -112,3 +114,22 @@ def test_without_our_own_figure_there_is_no_ratio(played):
     result = compare("lit_serve", rounds=1)
     assert result["ratios"] == {"LitServe, torch": None}
     assert result["failures"] == ["crossfuse: round 1 failed: no crossfuse with None"]
+
+
+def test_where_no_side_answers_every_failure_is_told(played):
+    played.broken = {OURS: [None], "LitServe, torch": LAYOUTS}
+    result = compare("lit_serve", rounds=1)
+    assert result["servers"] == [] and result["ratios"] == {}
+    assert measuring.table(result).splitlines()[1:] == result["failures"] == measuring.faults(result)
+
+
+def test_a_quick_comparison_fails_when_a_side_did(monkeypatch, tmp_path):
+    known = {"servers": [], "ratios": {}, "failures": ["LitServe: not measured: because"], "void": False}
+    question = SimpleNamespace(outputs=())
+    monkeypatch.setattr(command, "prepared", lambda *_: ({}, question, []))
+    monkeypatch.setattr(checking, "served_engines", lambda _: {})
+    monkeypatch.setattr(checking, "reference", lambda *_: None)
+    monkeypatch.setattr(measuring, "measure", lambda *_: known)
+    words = ["peers", "--quick", "--only", "lit_serve", "--out", str(tmp_path / "peers.json")]
+    done = command.run(make_parser().parse_args(words))
+    assert done.faults == known["failures"] and done.status == 1
