@@ -1,16 +1,16 @@
 """Find better settings of a served pipeline: one knob after another, each tried on a server of its own.
 
-Coordinate descent: every value of a knob with the others as they are, the best stays, until a whole round
-changes nothing. A candidate is asked one question, whether it reaches a twentieth more than the best so far,
-and searched further only if it does. The winner is then measured in turn with what it began from, since the
-machine drifts and the luckiest of many was lucky.
+Coordinate descent: every value of a knob with the others as they are plays a match with the best so far
+(`match`), and is the best from then on if it gives a twentieth more; until a whole round changes nothing. The
+winner then meets what it began from, in pairs of their own: the luckiest of many was lucky.
 """
 
 from __future__ import annotations
 
 import shutil
 import sys
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -19,15 +19,14 @@ from google.protobuf import text_format
 from tqdm import tqdm
 
 import serving
-from benchmarks import goodput
-from benchmarks.goodput import spread
+from benchmarks import match
+from benchmarks.goodput import said, spread
 from benchmarks.verified import Subject, subject
 from benchmarks.workloads import Workload
 from model_repository.configuration import THREADS
 from serving.required import configuration, models_of
 
-GAIN = 1.05  # of the goodput, below which a change is noise and the simpler setting stays
-MOST_GAINS = 24  # in a row, threefold
+GAIN = 1.05  # below which a change is noise and the simpler setting stays
 ROUNDS = 3
 
 Setting = Mapping[str, int]  # knob -> value; a knob that is not in it stays as the repository has it
@@ -92,35 +91,47 @@ KNOBS: dict[str, Knob] = {
     "engine_delay_us": Knob((0, 500, 2000), _engine_delay),
     "preferred_batch": Knob((2, 4, 8), _batch),
 }
-QUICK_KNOBS = {"engine_threads": Knob((1,), _threads)}
+QUICK_KNOBS = {"engine_threads": Knob((2,), _threads)}
 
 
 def descend(
-    score: Callable[[Setting, float], float], knobs: Mapping[str, Sequence[int]], rounds: int = ROUNDS
-) -> tuple[dict[str, int], list[tuple[dict[str, int], float]]]:
-    """The best setting that turning one knob at a time finds, and everything that was tried with its score.
+    compare: Callable[[Setting, Setting], float], knobs: Mapping[str, Sequence[int]], rounds: int = ROUNDS
+) -> dict[str, int]:
+    """The best setting that turning one knob at a time finds, from the empty one: the repository as it is.
 
-    The first one tried is the empty one: the repository as it is.
-
-    score: (setting, what it has to reach) -> its score, 0 for less
+    compare: (the best so far, a candidate) -> how many times as good the candidate is; never asked twice
     """
     best: dict[str, int] = {}
-    best_score = score(best, 0.0)
-    tried: list[tuple[dict[str, int], float]] = [(best, best_score)]
+    tried: list[dict[str, int]] = [best]
     for _ in range(rounds):
         before = best
         for name, values in knobs.items():
             for value in values:
                 candidate = {**best, name: value}
-                if any(candidate == one for one, _ in tried):
+                if candidate in tried:
                     continue
-                found = score(candidate, GAIN * best_score)
-                tried.append((candidate, found))
-                if found and found >= GAIN * best_score:
-                    best, best_score = candidate, found
+                tried.append(candidate)
+                if compare(best, candidate) >= GAIN:
+                    best = candidate
         if best == before:
             break
-    return best, tried
+    return best
+
+
+def configured(source: Path, pipeline: str, setting: Setting) -> dict[str, tuple[Any, list[str]]]:
+    """Every model's configuration with a setting, and the knobs of it that are about this model."""
+    found = {}
+    for model in models_of(source, [pipeline]):
+        config = configuration(source, model)
+        found[model] = (config, [name for name, value in setting.items() if KNOBS[name].apply(config, value)])
+    return found
+
+
+def differ(source: Path, pipeline: str, one: Setting, other: Setting) -> bool:
+    """Whether two settings configure anything differently."""
+    alike = (configured(source, pipeline, each) for each in (one, other))
+    first, second = ({model: config for model, (config, _) in each.items()} for each in alike)
+    return first != second
 
 
 def written(source: Path, target: Path, pipeline: str, setting: Setting, remark: str = "") -> Path:
@@ -129,82 +140,93 @@ def written(source: Path, target: Path, pipeline: str, setting: Setting, remark:
     remark: goes above every configuration that was changed
     """
     shutil.rmtree(target, ignore_errors=True)
-    for model in models_of(source, [pipeline]):
+    for model, (config, changed) in configured(source, pipeline, setting).items():
         shutil.copytree(source / model, target / model)
-        config = configuration(source, model)
-        changed = [name for name, value in setting.items() if KNOBS[name].apply(config, value)]
         if changed:
-            said = ", ".join(f"{name} {setting[name]}" for name in changed)
-            head = f"# Tuned by `python -m benchmarks tune {pipeline}`: {said}.\n"
+            values = ", ".join(f"{name} {setting[name]}" for name in changed)
+            head = f"# Tuned by `python -m benchmarks tune {pipeline}`: {values}.\n"
             head += "".join(f"# {line}\n" for line in remark.splitlines())
             path = target / model / "configs" / "cpu.pbtxt"
             path.write_text(head + text_format.MessageToString(config), encoding="utf-8")
     return target
 
 
-def reached(asked: Subject, plan: goodput.Plan, to_beat_hz: float) -> float:
-    """The goodput, to within GAIN; 0 when it is below `to_beat_hz`."""
-    search = goodput.Search(asked, plan, goodput.alike(asked))
-    goodput.capacity(asked)  # warm
-    if not (search.accepts(to_beat_hz) and search.accepts(to_beat_hz)):  # one point may be luck
-        return 0.0
-    for _ in range(MOST_GAINS):
-        if not search.accepts(GAIN * to_beat_hz):
-            break
-        to_beat_hz *= GAIN
-    return to_beat_hz
+@dataclass(frozen=True)
+class Trial:
+    """What settings of a pipeline are compared on: its models, its requests, a folder for what is served."""
+
+    repository: Path
+    workload: Workload
+    payloads: Sequence[Mapping[str, Any]]
+    work: Path
+
+    @contextmanager
+    def served(self, setting: Setting, name: str) -> Iterator[Subject]:
+        """A server with a setting."""
+        target = written(self.repository, self.work / name, self.workload.pipeline, setting).resolve()
+        with serving.running([self.workload.pipeline], target) as address:
+            yield subject(address.grpc, self.workload, self.payloads)
+
+    def match(self, one: Setting, other: Setting, plan: match.Plan, hurry: bool = False) -> match.Match:
+        """Two settings in turn; nothing is played where they are the same."""
+        if not differ(self.repository, self.workload.pipeline, one, other):
+            return match.Match()
+        with self.served(one, "one") as first, self.served(other, "other") as second:
+            return match.play(first, second, plan, hurry=hurry)
 
 
 def measure(
     repository: Path,
     workload: Workload,
     payloads: Sequence[Mapping[str, Any]],
-    plan: goodput.Plan,
+    plan: match.Plan,
     work: Path,
     knobs: Mapping[str, Knob] = KNOBS,
 ) -> dict[str, Any]:
-    """Search, then the winner and the beginning in turn; `work/tuned` is the winner's repository."""
-    once = replace(plan, repeats=1)
-
-    def score(setting: Setting, to_beat_hz: float = 0.0, seed: int = plan.seed) -> float:
-        tuned = written(repository, work / "tried", workload.pipeline, setting).resolve()
-        with serving.running([workload.pipeline], tuned) as address:
-            asked = subject(address.grpc, workload, payloads)
-            if to_beat_hz:
-                return reached(asked, once, to_beat_hz)
-            return float(goodput.measure(asked, replace(once, seed=seed))["goodput_hz"]["median"])
-
+    """Search, then the winner against the beginning; `work/tuned` is the winner's repository."""
+    trial = Trial(repository, workload, payloads, work)
+    tried: list[dict[str, Any]] = []
     with tqdm(desc="tune", unit="setting", file=sys.stderr) as bar:
 
-        def counted(setting: Setting, to_beat_hz: float) -> float:
-            found = score(setting, to_beat_hz)
-            bar.update()
-            return found
+        def compare(best: Setting, candidate: Setting) -> float:
+            found = trial.match(best, candidate, plan, hurry=True)
+            if found.pairs:
+                tried.append({"setting": candidate, "against": best, "ratio": spread(found.ratios)})
+                bar.set_postfix(candidate)
+                bar.update()
+            return found.ratio
 
-        best, tried = descend(counted, {name: knob.values for name, knob in knobs.items()})
-    seeds = [plan.seed + 1 + number for number in range(plan.repeats)]
-    pairs = [(score({}, seed=seed), score(best, seed=seed)) for seed in seeds]
-    ratios = [tuned / before if before else 0.0 for before, tuned in pairs]
+        best = descend(compare, {name: knob.values for name, knob in knobs.items()})
+        bar.set_description("winner against the beginning")
+        last = trial.match({}, best, replace(plan, seed=plan.seed + 1))
     result = {
         "plan": asdict(plan),
         "slo_ms": workload.slo_ms,
-        "tried": [{"setting": setting, "goodput_hz": found or None} for setting, found in tried],
+        "tried": tried,
         "best": best,
-        "before_hz": spread([before for before, _ in pairs]),
-        "tuned_hz": spread([tuned for _, tuned in pairs]),
-        "ratio": spread(ratios),
+        "pairs": last.pairs,
+        "void": last.void,
     }
+    if last.pairs:
+        result |= {
+            "before_hz": spread([before for before, _ in last.pairs]),
+            "tuned_hz": spread([tuned for _, tuned in last.pairs]),
+            "ratio": spread(last.ratios),
+        }
     written(repository, work / "tuned", workload.pipeline, best, table(result))
     return result
 
 
 def table(result: Mapping[str, Any]) -> str:
     """The result for a terminal, and for a comment above the configuration."""
-    best = ", ".join(f"{name} {value}" for name, value in result["best"].items()) or "as it was"
+    count, slo_ms = len(result["tried"]), result["slo_ms"]
+    if not result["best"]:
+        return f"{count} settings tried at {slo_ms:g} ms; none gives {GAIN - 1:.0%} more than what is there"
+    best = ", ".join(f"{name} {value}" for name, value in result["best"].items())
     return "\n".join(
         [
-            f"{len(result['tried'])} settings tried at {result['slo_ms']:g} ms; best: {best}",
-            f"goodput {goodput.said(result['before_hz'], '/s')} before, "
-            f"{goodput.said(result['tuned_hz'], '/s')} tuned; ratio {goodput.said(result['ratio'])}",
+            f"{count} settings tried at {slo_ms:g} ms; best: {best}",
+            f"good answers {said(result['before_hz'], '/s')} before, {said(result['tuned_hz'], '/s')} tuned; "
+            f"ratio {said(result['ratio'])} over {len(result['pairs'])} pairs in turn",
         ]
     )

@@ -78,12 +78,14 @@ def add_served(verb: argparse.ArgumentParser, name: str, quick: str, url: bool =
     verb.add_argument("--out", type=Path, help=f"default: {BUILD}/{name}_PIPELINE.json")
 
 
-def add_times(verb: argparse.ArgumentParser) -> None:
+def add_times(verb: argparse.ArgumentParser, point_s: float = 60, repeats: int = 5) -> None:
     """--point-s and --repeats of a measurement whose defaults are those of a figure that may be quoted."""
     verb.add_argument(
-        "--point-s", type=above_zero(float), help="seconds of each point (default: 60; less with --quick)"
+        "--point-s",
+        type=above_zero(float),
+        help=f"seconds of each point (default: {point_s:g}; less with --quick)",
     )
-    verb.add_argument("--repeats", type=above_zero(int), help="default: 5; 1 with --quick")
+    verb.add_argument("--repeats", type=above_zero(int), help=f"default: {repeats}; 1 with --quick")
 
 
 def times_of(chosen: argparse.Namespace, quick: Mapping[str, Any]) -> dict[str, Any]:

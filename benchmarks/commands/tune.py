@@ -14,7 +14,7 @@ from benchmarks.commands.arguments import (
     out_of,
     prepared,
     say,
-    search_of,
+    times_of,
 )
 
 
@@ -23,23 +23,25 @@ def add(verbs: Verbs) -> None:
     verb = verbs.add_parser(
         "tune",
         help="instances, threads, delays and batches that give a pipeline more goodput",
-        description="Turn one knob of the CPU configurations after another, each setting on a server of its "
-        "own, and keep what raises the goodput; the winner's configurations lie beside the result, with its "
-        "measurement as a comment. The repository stays as it is.",
+        description="Turn one knob of the CPU configurations after another, the setting and the best so far "
+        "on two servers that answer the same load in turn, and keep what gives more answers within the SLO; "
+        "the winner's configurations lie beside the result, with its measurement as a comment. The "
+        "repository stays as it is.",
     )
     add_served(verb, "tune", "one knob, one value", url=False)
-    add_times(verb)
+    add_times(verb, point_s=5, repeats=15)
     add_repository(verb)
 
 
 def run(chosen: argparse.Namespace) -> Done:
     """Search, write JSON and the winner's configurations."""
-    from benchmarks import tune
+    from benchmarks import match, tune
 
     facts, work, payloads = prepared(chosen)
     knobs = tune.QUICK_KNOBS if chosen.quick else tune.KNOBS
     path = out_of(chosen)
     beside = path.with_suffix("")
-    result = tune.measure(chosen.repository, work, payloads, search_of(chosen), beside, knobs)
+    plan = match.Plan(**times_of(chosen, match.QUICK), seed=chosen.seed)
+    result = tune.measure(chosen.repository, work, payloads, plan, beside, knobs)
     say(tune.table(result))
     return Done(record.write(path, facts | {"result": result}))

@@ -34,7 +34,7 @@ def _said(results: Results) -> str:
         return f"figures of {', '.join(unmeasured)} are missing."
     short = [text for verb in QUOTED for one in results.of(verb) if (text := one.shortened)]
     if short:
-        return f"shorter than the method's five repeats of 60 s are {', '.join(short)}."
+        return f"shorter than the method asks (docs/benchmarks.md) are {', '.join(short)}."
     return "every figure comes from a full run."
 
 

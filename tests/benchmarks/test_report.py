@@ -187,9 +187,12 @@ def test_a_doubtful_run_is_shown_but_never_quoted(folder, tmp_path, disturbed, r
     ("plan", "told"),
     [
         ({"repeats": 5, "point_s": 60.0}, "every figure comes from a full run."),
-        ({"repeats": 2}, "five repeats of 60 s are goodput (2 of 60 s)."),
-        ({"repeats": 9, "point_s": 20.0}, "five repeats of 60 s are goodput (9 of 20 s)."),
-        ({"rounds": 1, "search": {"repeats": 1, "point_s": 25.0}}, "of 60 s are goodput (1 of 25 s)."),
+        ({"repeats": 2}, "asks (docs/benchmarks.md) are goodput (2 of 60 s)."),
+        ({"repeats": 9, "point_s": 20.0}, "asks (docs/benchmarks.md) are goodput (9 of 20 s)."),
+        (
+            {"rounds": 1, "search": {"repeats": 1, "point_s": 25.0}},
+            "docs/benchmarks.md) are goodput (1 of 25 s).",
+        ),
     ],
 )
 def test_a_run_shorter_than_the_method_asks_says_so(folder, plan, told):

@@ -8,62 +8,47 @@ from benchmarks import tune
 from benchmarks.__main__ import main
 from benchmarks.goodput import spread
 from benchmarks.record import ROOT
-from benchmarks.tune import KNOBS, descend, written
+from benchmarks.tune import KNOBS, descend, differ, written
 from serving.required import configuration, models_of
 
 REPOSITORY = ROOT / "model_repository"
 
 
+class Scored:
+    """Compares settings by a score, and keeps what was asked."""
+
+    def __init__(self, score):
+        self.score, self.asked = score, []
+
+    def __call__(self, best, candidate):
+        self.asked.append((best, candidate))
+        return self.score(candidate) / self.score(best)
+
+
 def test_a_separable_goal_is_found_knob_by_knob():
-    knobs = {"a": (1, 2, 3), "b": (10, 20)}
-    best, tried = descend(lambda one, _: 100 + 20 * one.get("a", 0) + one.get("b", 0), knobs)
-    assert best == {"a": 3, "b": 20}
-    assert tried[0] == ({}, 100) and len(tried) == len({str(one) for one, _ in tried})
+    scored = Scored(lambda one: 100 + 20 * one.get("a", 0) + 10 * one.get("b", 0))
+    assert descend(scored, {"a": (1, 2, 3), "b": (1, 2)}) == {"a": 3, "b": 2}
+    assert scored.asked[0] == ({}, {"a": 1})
+    assert len(scored.asked) == len({str(candidate) for _, candidate in scored.asked})
 
 
 def test_what_gains_less_than_noise_is_left_alone():
-    best, tried = descend(lambda one, _: 100.0 + one.get("a", 0), {"a": (1, 2)})
-    assert best == {} and len(tried) == 3
+    scored = Scored(lambda one: 100.0 + one.get("a", 0))
+    assert descend(scored, {"a": (1, 2)}) == {} and len(scored.asked) == 2
 
 
 def test_a_knob_is_turned_again_when_another_changed():
-    def score(one, _):
-        return {(0, 0): 1, (1, 0): 1.5, (2, 0): 1.2, (1, 1): 2, (2, 1): 3}.get(
-            (one.get("a", 0), one.get("b", 0)), 0
-        )
-
-    best, _ = descend(score, {"a": (1, 2), "b": (1,)})
-    assert best == {"a": 2, "b": 1}
+    scores = {(0, 0): 1, (1, 0): 1.5, (2, 0): 1.2, (1, 1): 2, (2, 1): 3}
+    scored = Scored(lambda one: scores[one.get("a", 0), one.get("b", 0)])
+    assert descend(scored, {"a": (1, 2), "b": (1,)}) == {"a": 2, "b": 1}
 
 
-def test_a_candidate_has_to_reach_more_than_the_best_so_far():
-    asked = []
-
-    def score(one, to_beat):
-        asked.append(round(to_beat, 6))
-        return 100.0 + 10 * one.get("a", 0)
-
-    descend(score, {"a": (1, 2)})
-    assert asked == [0.0, 105.0, 115.5]
-
-
-class Played:
-    """A search that accepts up to a rate."""
-
-    def __init__(self, most):
-        self.most, self.rates = most, []
-
-    def accepts(self, rate):
-        self.rates.append(rate)
-        return rate <= self.most
-
-
-@pytest.mark.parametrize(("most", "found", "points"), [(99, 0, 1), (100, 100, 3), (106, 105, 4)])
-def test_a_setting_that_does_not_reach_what_it_has_to_beat_costs_one_point(monkeypatch, most, found, points):
-    played = Played(most)
-    monkeypatch.setattr(tune.goodput, "Search", lambda *_: played)
-    monkeypatch.setattr(tune.goodput, "capacity", lambda _: None)
-    assert tune.reached(None, None, 100.0) == found and len(played.rates) == points
+def test_settings_that_configure_the_same_are_not_compared():
+    as_it_is = configuration(REPOSITORY, "weld_small_preprocess").instance_group[0].count
+    for pipeline, setting in (("weld_inspection", {}), ("weld_inspection", {"decoder_instances": as_it_is})):
+        assert not differ(REPOSITORY, pipeline, {}, setting)
+    assert differ(REPOSITORY, "weld_inspection", {}, {"decoder_instances": as_it_is + 1})
+    assert differ(REPOSITORY, "weld_inspection", {"engine_threads": 1}, {"engine_threads": 2})
 
 
 def test_a_setting_changes_its_models_and_says_so(tmp_path):
@@ -91,18 +76,22 @@ def test_every_knob_has_some_model_to_turn(knob):
 
 
 def test_the_table_says_before_and_after():
-    result = {"tried": [1, 2], "slo_ms": 500.0, "best": {"engine_threads": 1}}
+    result = {"tried": [1, 2], "slo_ms": 500.0, "best": {"engine_threads": 1}, "pairs": [(10.0, 12.0)]}
     result |= {"before_hz": spread([10.0]), "tuned_hz": spread([12.0]), "ratio": spread([1.2])}
     assert tune.table(result).splitlines() == [
         "2 settings tried at 500 ms; best: engine_threads 1",
-        "goodput 10/s [10-10] before, 12/s [12-12] tuned; ratio 1.2 [1.2-1.2]",
+        "good answers 10/s [10-10] before, 12/s [12-12] tuned; ratio 1.2 [1.2-1.2] over 1 pairs in turn",
     ]
+    assert tune.table({"tried": [1, 2], "slo_ms": 500.0, "best": {}, "pairs": []}) == (
+        "2 settings tried at 500 ms; none gives 5% more than what is there"
+    )
 
 
 @pytest.mark.server
 @pytest.mark.slow
-def test_the_verb_tries_a_setting_on_servers_of_its_own(exported, bench, capsys):
+def test_the_verb_compares_settings_on_servers_of_their_own(exported, bench, capsys):
     assert main(["tune", "--quick", "--repository", str(exported), "--out", "tune.json"]) == 0
     found = json.loads((bench / "tune.json").read_text())["result"]
-    assert [one["setting"] for one in found["tried"]] == [{}, {"engine_threads": 1}]
+    assert [(one["setting"], one["against"]) for one in found["tried"]] == [({"engine_threads": 2}, {})]
+    assert found["tried"][0]["ratio"]["median"] > 0
     assert (bench / "tune" / "tuned" / "weld_inspection" / "configs" / "cpu.pbtxt").is_file()
