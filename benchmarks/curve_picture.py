@@ -8,6 +8,7 @@ from typing import Any
 from matplotlib.axes import Axes
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullLocator
 
 from benchmarks.palette import ALARM, FAINT, INK, LINE
 
@@ -42,6 +43,9 @@ def _latency(axes: Axes, points: list[dict[str, Any]], slo_ms: float) -> None:
         _line(axes, told, [one["latency_ms"][name] for one in told], tone, name)
     axes.axhline(slo_ms, color=ALARM, linewidth=1.2, label=f"SLO, {slo_ms:g} ms")
     axes.set_yscale("log")
+    axes.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+    axes.yaxis.set_major_formatter("{x:g}")
+    axes.yaxis.set_minor_locator(NullLocator())
     axes.set_ylabel("latency from when a request was due, ms", color=INK)
 
 
