@@ -9,7 +9,7 @@ pairs counts.
 from __future__ import annotations
 
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -20,7 +20,6 @@ from benchmarks.goodput import MakeSchedule, alike, capacity
 from benchmarks.verified import Subject, Verdict
 
 OVERLOAD = 1.5  # of what the first does all at once
-ENOUGH = 4  # pairs, after which a candidate that is behind is given up
 STREAM = 1_009  # seeds of two pairs lie further apart than their attempts
 
 
@@ -63,12 +62,12 @@ def play(
     second: Subject,
     plan: Plan,
     of_second: MakeSchedule | None = None,
-    hurry: bool = False,
+    least: Mapping[int, float] | None = None,
 ) -> Match:
     """A pair of turns per repeat; who begins alternates.
 
     of_second: its arrivals of a rate, seconds and seed; by default each of its requests alike
-    hurry:     stop when the second lies behind after a few pairs
+    least:     pairs -> the ratio that the second has to have after so many, or it is given up
     """
     rate_hz = OVERLOAD * capacity(first)
     sides = ((first, alike(first)), (second, of_second or alike(second)))
@@ -79,7 +78,7 @@ def play(
             found = Match([*found.pairs, pair], found.void or void)
             bar.set_postfix(ratio=f"{found.ratio:.2f}")
             bar.update()
-            if hurry and len(found.pairs) == ENOUGH and found.ratio < 1.0:
+            if found.ratio < (least or {}).get(len(found.pairs), 0.0):
                 break
     return found
 

@@ -27,6 +27,7 @@ from model_repository.configuration import THREADS
 from serving.required import configuration, models_of
 
 GAIN = 1.05  # below which a change is noise and the simpler setting stays
+LEAST = {4: 1.0, 8: GAIN}  # after so many pairs: what a candidate has to be ahead of then, to be played on
 ROUNDS = 3
 
 Setting = Mapping[str, int]  # knob -> value; a knob that is not in it stays as the repository has it
@@ -167,12 +168,14 @@ class Trial:
         with serving.running([self.workload.pipeline], target) as address:
             yield subject(address.grpc, self.workload, self.payloads)
 
-    def match(self, one: Setting, other: Setting, plan: match.Plan, hurry: bool = False) -> match.Match:
+    def match(
+        self, one: Setting, other: Setting, plan: match.Plan, least: Mapping[int, float] | None = None
+    ) -> match.Match:
         """Two settings in turn; nothing is played where they are the same."""
         if not differ(self.repository, self.workload.pipeline, one, other):
             return match.Match()
         with self.served(one, "one") as first, self.served(other, "other") as second:
-            return match.play(first, second, plan, hurry=hurry)
+            return match.play(first, second, plan, least=least)
 
 
 def measure(
@@ -189,7 +192,7 @@ def measure(
     with tqdm(desc="tune", unit="setting", file=sys.stderr) as bar:
 
         def compare(best: Setting, candidate: Setting) -> float:
-            found = trial.match(best, candidate, plan, hurry=True)
+            found = trial.match(best, candidate, plan, LEAST)
             if found.pairs:
                 tried.append({"setting": candidate, "against": best, "ratio": spread(found.ratios)})
                 bar.set_postfix(candidate)

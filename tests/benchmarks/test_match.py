@@ -53,12 +53,12 @@ def test_both_get_the_same_load_above_what_the_first_does_and_begin_by_turns():
     assert clock == [first, second, second, first]
 
 
-def test_one_that_lies_behind_is_given_up_in_a_hurry_only():
+@pytest.mark.parametrize(("good_hz", "pairs"), [(36.0, 4), (41.0, 8), (44.0, 15)])
+def test_one_that_is_not_far_enough_ahead_is_given_up(good_hz, pairs):
     clock = []
-    slow = (Server(40.0, clock), Server(36.0, clock))
-    assert len(play(*slow, Plan(), hurry=True).pairs) == match.ENOUGH
-    assert len(play(*slow, Plan()).pairs) == 15
-    assert len(play(Server(40.0, clock), Server(44.0, clock), Plan(), hurry=True).pairs) == 15
+    sides = (Server(40.0, clock), Server(good_hz, clock))
+    assert len(play(*sides, Plan(), least={4: 1.0, 8: 1.05}).pairs) == pairs
+    assert len(play(*sides, Plan()).pairs) == 15
 
 
 def test_a_pair_whose_generator_was_late_is_played_again():
