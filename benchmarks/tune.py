@@ -10,7 +10,7 @@ from __future__ import annotations
 import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
@@ -152,6 +152,10 @@ def written(source: Path, target: Path, pipeline: str, setting: Setting, remark:
     return target
 
 
+class Failed(RuntimeError):
+    """A setting with which the pipeline does not come up, or does not answer."""
+
+
 @dataclass(frozen=True)
 class Trial:
     """What settings of a pipeline are compared on: its models, its requests, a folder for what is served."""
@@ -171,10 +175,17 @@ class Trial:
     def match(
         self, one: Setting, other: Setting, plan: match.Plan, least: Mapping[int, float] | None = None
     ) -> match.Match:
-        """Two settings in turn; nothing is played where they are the same."""
+        """Two settings in turn; nothing is played where they are the same.
+
+        raises: Failed when the other cannot be served
+        """
         if not differ(self.repository, self.workload.pipeline, one, other):
             return match.Match()
-        with self.served(one, "one") as first, self.served(other, "other") as second:
+        with self.served(one, "one") as first, ExitStack() as stack:
+            try:
+                second = stack.enter_context(self.served(other, "other"))
+            except (OSError, RuntimeError) as error:
+                raise Failed(str(error)) from error
             return match.play(first, second, plan, least=least)
 
 
@@ -192,9 +203,14 @@ def measure(
     with tqdm(desc="tune", unit="setting", file=sys.stderr) as bar:
 
         def compare(best: Setting, candidate: Setting) -> float:
-            found = trial.match(best, candidate, plan, LEAST)
+            known = {"setting": candidate, "against": best}
+            try:
+                found = trial.match(best, candidate, plan, LEAST)
+            except Failed as error:
+                tried.append(known | {"failed": str(error)})
+                return 0.0
             if found.pairs:
-                tried.append({"setting": candidate, "against": best, "ratio": spread(found.ratios)})
+                tried.append(known | {"ratio": spread(found.ratios)})
                 bar.set_postfix(candidate)
                 bar.update()
             return found.ratio

@@ -1,14 +1,17 @@
 """Tuning: the descent by closed forms, what a setting does to configurations, and a run of the verb."""
 
 import json
+from contextlib import contextmanager
 
 import pytest
 
 from benchmarks import tune
 from benchmarks.__main__ import main
 from benchmarks.goodput import spread
+from benchmarks.match import Match, Plan
 from benchmarks.record import ROOT
 from benchmarks.tune import KNOBS, descend, differ, written
+from benchmarks.workloads import workload
 from serving.required import configuration, models_of
 
 REPOSITORY = ROOT / "model_repository"
@@ -73,6 +76,27 @@ def test_a_setting_changes_its_models_and_says_so(tmp_path):
 def test_every_knob_has_some_model_to_turn(knob):
     configs = [configuration(REPOSITORY, name) for name in models_of(REPOSITORY, ["weld_inspection"])]
     assert any([KNOBS[knob].apply(config, KNOBS[knob].values[0]) for config in configs])
+
+
+def test_a_setting_that_cannot_be_served_is_told_and_the_others_go_on(tmp_path, monkeypatch):
+    @contextmanager
+    def served(trial, setting, name):
+        if setting.get("engine_threads") == 2:
+            raise RuntimeError("server: no more threads")
+        yield setting
+
+    def play(first, second, plan, least=None):
+        return Match([(1.0, 1.2 if second.get("decoder_instances") == 1 else 1.0)])
+
+    monkeypatch.setattr(tune.Trial, "served", served)
+    monkeypatch.setattr(tune.match, "play", play)
+    knobs = {"engine_threads": KNOBS["engine_threads"], "decoder_instances": KNOBS["decoder_instances"]}
+    found = tune.measure(REPOSITORY, workload("weld_inspection"), [], Plan(), tmp_path, knobs)
+    assert {str(one["setting"]): one["failed"] for one in found["tried"] if "failed" in one} == {
+        "{'engine_threads': 2}": "server: no more threads",
+        "{'decoder_instances': 1, 'engine_threads': 2}": "server: no more threads",
+    }
+    assert found["best"] == {"decoder_instances": 1} and found["ratio"]["median"] == 1.2
 
 
 def test_the_table_says_before_and_after():
