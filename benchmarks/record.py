@@ -7,10 +7,13 @@ import os
 import platform
 import subprocess
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
+
+from benchmarks import processor
 
 ROOT = Path(__file__).parents[1]
 PACKAGES = (
@@ -42,14 +45,18 @@ def circumstances(seed: int | None) -> dict[str, Any]:
             "system": platform.system(),
         },
         "load_before": os.getloadavg()[0],
+        "processors_before": asdict(processor.machine()),
         "versions": {"python": platform.python_version()} | {name: _version(name) for name in PACKAGES},
         "seed": seed,
     }
 
 
 def write(path: Path, result: dict[str, Any]) -> Path:
-    """Write a result as JSON and return its path."""
+    """Write a result as JSON and return its path; says what the host took of the processors meanwhile."""
     path.parent.mkdir(parents=True, exist_ok=True)
+    if "processors_before" in result:
+        before = processor.Machine(**result["processors_before"])
+        result = result | {"stolen_share": round(before.stolen_share(processor.machine()), 4)}
     path.write_text(json.dumps(result, indent=2) + "\n", encoding="utf-8")
     return path
 

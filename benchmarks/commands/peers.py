@@ -3,14 +3,27 @@
 from __future__ import annotations
 
 import argparse
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
 from benchmarks import record
-from benchmarks.commands.arguments import BUILD, Done, Verbs, above_zero, add_repository, prepared, say
+from benchmarks.commands.arguments import (
+    BUILD,
+    Done,
+    Mistyped,
+    Verbs,
+    above_zero,
+    add_repository,
+    prepared,
+    say,
+)
 
 NAMES = ("fast_api", "lit_serve", "bento_ml", "ray_serve", "ml_server")
 VARIANTS = ("torch", "same-engines")
+ALIKE = ("search", "curve")  # what of a plan has to be the same when its rounds are added to
 
 
 def add(verbs: Verbs) -> None:
@@ -34,6 +47,11 @@ def add(verbs: Verbs) -> None:
     )
     verb.add_argument("--seed", type=int, default=7, help="of payloads and arrivals (default: %(default)s)")
     verb.add_argument("--out", type=Path, default=BUILD / "peers.json", help="default: %(default)s")
+    verb.add_argument(
+        "--resume",
+        action="store_true",
+        help="keep the rounds that --out has and make the missing ones, of the same plan on the same machine",
+    )
     add_repository(verb)
 
 
@@ -53,12 +71,48 @@ def run(chosen: argparse.Namespace) -> Done:
     ]
     question = Question(work, payloads, reference(payloads, work.outputs))
     plan = measuring.plan(chosen.quick, chosen.seed, chosen.rounds, chosen.point_s)
+    earlier = resumed(chosen.out, facts, asdict(plan)) if chosen.resume else None
     folder = (BUILD / "peers").resolve()
+
+    if earlier:
+        facts["resumed"] = history(earlier)
 
     def keep(known: dict[str, Any]) -> None:
         record.write(chosen.out, facts | {"complete": False, "result": known})
 
-    result = measuring.measure(sides, question, plan, chosen.repository, folder, keep)
+    rows = earlier["result"]["servers"] if earlier else ()
+    result = measuring.measure(sides, question, plan, chosen.repository, folder, keep, rows)
     say(measuring.table(result))
     faults = result["failures"] if chosen.quick else measuring.faults(result)
-    return Done(record.write(chosen.out, facts | {"faults": faults, "result": result}), faults)
+    ended = {"complete": not result["lacking"], "faults": faults, "result": result}
+    return Done(record.write(chosen.out, facts | ended), faults)
+
+
+def resumed(path: Path, facts: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """The result to go on with.
+
+    raises: Mistyped when there is none, or when it is not of this plan, machine and these versions
+    """
+    try:
+        found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
+        before = {name: found[name] for name in ("machine", "versions", "seed")}
+        before |= {name: found["result"]["plan"][name] for name in ALIKE}
+    except (OSError, ValueError, KeyError, TypeError) as error:
+        raise Mistyped(
+            f"peers: --resume expected a result of `peers` at {path}; leave it out first"
+        ) from error
+    now = {name: facts[name] for name in ("machine", "versions", "seed")}
+    now |= {name: plan[name] for name in ALIKE}
+    for name, value in json.loads(json.dumps(now)).items():
+        if before[name] != value:
+            raise Mistyped(
+                f"peers: --resume expected the {name} of {path}, {before[name]}, got {value}; repeat what "
+                "that run was told, or give another --out"
+            )
+    return found
+
+
+def history(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """When and from what a result was made so far."""
+    own = {name: earlier[name] for name in ("command", "commit", "time")}
+    return [*earlier.get("resumed", ()), own]

@@ -10,7 +10,7 @@ import os
 import sys
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager, contextmanager
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -19,13 +19,12 @@ from tqdm import tqdm
 
 import serving
 from benchmarks import coldstart, curve, goodput, processor, verified
-from benchmarks.goodput import spread
 from benchmarks.peers import environments
+from benchmarks.peers.rounds import SHARES, Measured, Round, restored
 from benchmarks.peers.sides import OURS, Question, Side
 from benchmarks.verified import Subject
 from serving.processes import belonging
 
-SHARES = LIGHT, HEAVY = (0.8, 1.5)
 AT_ONCE = 96  # twelve full batches: no layout idles long at either end
 WANTED = {
     "same-engines": 1.5,
@@ -35,12 +34,13 @@ WANTED = {
 
 @dataclass(frozen=True)
 class Plan:
-    """How a round measures, and how many rounds."""
+    """How a round measures, and how many each side is to have; strict: void ones do not count."""
 
     search: goodput.Plan
     curve: curve.Plan
     layouts: Sequence[tuple[int, int]]
     rounds: int = 5
+    strict: bool = True
 
 
 def plan(quick: bool, seed: int, rounds: int | None = None, point_s: float | None = None) -> Plan:
@@ -50,18 +50,8 @@ def plan(quick: bool, seed: int, rounds: int | None = None, point_s: float | Non
     times: dict[str, Any] = {"seed": seed} | ({} if point_s is None else {"point_s": point_s})
     search = goodput.Plan(**(goodput.QUICK if quick else {}) | times)
     loads = curve.Plan(**(curve.QUICK if quick else {}) | times)
-    return Plan(replace(search, repeats=1), replace(loads, repeats=1), layouts, rounds or (1 if quick else 5))
-
-
-@dataclass
-class Measured:
-    """What is known of one side so far; bursts: (answers a second, processor ms each) of all at once."""
-
-    facts: dict[str, Any]
-    searches: list[dict[str, Any]] = field(default_factory=list)
-    curves: list[dict[str, Any]] = field(default_factory=list)
-    bursts: list[tuple[float, float]] = field(default_factory=list)
-    memory: dict[str, float] = field(default_factory=dict)
+    count = rounds or (1 if quick else 5)
+    return Plan(replace(search, repeats=1), replace(loads, repeats=1), layouts, count, strict=not quick)
 
 
 Up = Callable[[], AbstractContextManager[tuple[Subject, list[int]]]]
@@ -75,26 +65,36 @@ def measure(
     repository: Path,
     folder: Path,
     keep: Callable[[dict[str, Any]], object] = lambda result: None,
+    earlier: Sequence[Mapping[str, Any]] = (),
 ) -> dict[str, Any]:
-    """Every side that can be measured and our own server; `keep` gets what is known after each of them."""
+    """Every side that can be measured and our own server; `keep` gets what is known after each turn.
+
+    earlier: `servers` of a result with the same plan, whose rounds count; the sides go on from there
+    """
     found = {OURS: Measured({"name": OURS, "engine": ""})}
+    found |= {title(row): restored(row) for row in earlier}
     ups: dict[str, Up] = {OURS: partial(ours, question, repository)}
     failures: list[str] = []
     for side in tqdm(sides, desc="layouts", unit="side", file=sys.stderr):
         try:
             own = environments.made(side.peer, folder)
-            facts, layout = _tried(side, question, chosen.layouts, own, folder)
+            if side.name not in found:
+                found[side.name] = Measured(_tried(side, question, chosen.layouts, own, folder))
         except FAILURES as error:
             failures.append(f"{side.name}: not measured: {error}")
             continue
-        found[side.name] = Measured(facts)
-        ups[side.name] = partial(side.up, question, layout, own, folder)
-    with tqdm(total=chosen.rounds * len(found), desc="peers", unit="side", file=sys.stderr) as bar:
+        ups[side.name] = partial(side.up, question, found[side.name].layout, own, folder)
+    missing = sum(max(0, chosen.rounds - len(one.rounds)) for one in found.values())
+    with tqdm(total=missing, desc="peers", unit="turn", file=sys.stderr) as bar:
         for number in range(chosen.rounds):
             for name, up in ups.items():
+                if len(found[name].rounds) > number:
+                    continue
                 try:
                     with up() as (subject, pids):
-                        _round(found[name], subject, pids, chosen, number)
+                        one = _round(subject, pids, chosen, number, found[name].near_hz)
+                        found[name].memory = coldstart.memory(pids)
+                    found[name].add(one, even_void=not chosen.strict)
                 except FAILURES as error:
                     failures.append(f"{name}: round {number + 1} failed: {error}")
                 bar.update()
@@ -105,16 +105,21 @@ def measure(
 def _result(
     found: Mapping[str, Measured], question: Question, chosen: Plan, failures: Sequence[str]
 ) -> dict[str, Any]:
-    rows = [_row(one) for one in found.values() if one.searches]
+    rows = [one.row() for one in found.values() if one.rounds]
     return {
         "slo_ms": question.workload.slo_ms,
         "slo_reason": question.workload.why,
         "shared_packages": list(environments.shared_versions()),
-        "plan": {**asdict(chosen)},
+        "plan": asdict(chosen),
         "servers": rows,
         "ratios": ratios(rows),
-        "failures": list(failures),
         "void": any(row["void"] for row in rows),
+        "failures": list(failures),
+        "lacking": {
+            name: chosen.rounds - len(one.rounds)
+            for name, one in found.items()
+            if len(one.rounds) < chosen.rounds
+        },
     }
 
 
@@ -128,8 +133,8 @@ def ours(question: Question, repository: Path) -> Iterator[tuple[Subject, list[i
 
 def _tried(
     side: Side, question: Question, layouts: Sequence[tuple[int, int]], programs: Path, folder: Path
-) -> tuple[dict[str, Any], tuple[int, int]]:
-    """Facts of a side, and the layout that does most when everything is there at once.
+) -> dict[str, Any]:
+    """Facts of a side, among them the layout that does most when everything is there at once.
 
     raises: RuntimeError when no layout answers
     """
@@ -146,7 +151,7 @@ def _tried(
     if not capacities:
         raise RuntimeError("; ".join(refused.values()))
     best = max(capacities, key=lambda layout: capacities[layout])
-    facts = {
+    return {
         "name": side.peer.title,
         "engine": side.variant,
         "version": environments.version(side.peer, programs),
@@ -161,42 +166,19 @@ def _tried(
         "layouts_refused": [{"layout": layout, "why": why} for layout, why in refused.items()],
         "away_from_pytorch": dict(away),
     }
-    return facts, best
 
 
-def _round(found: Measured, subject: Subject, pids: list[int], chosen: Plan, number: int) -> None:
+def _round(subject: Subject, pids: list[int], chosen: Plan, number: int, near_hz: float) -> Round:
     """All at once, one search, and the two loads that the table quotes, relative to what the search found."""
     before_s = processor.taken_s(pids)
-    burst_hz = goodput.capacity(subject, AT_ONCE)
-    found.bursts.append((burst_hz, (processor.taken_s(pids) - before_s) / AT_ONCE * 1e3))
+    at_once_hz = goodput.capacity(subject, AT_ONCE)
+    processor_ms = (processor.taken_s(pids) - before_s) / AT_ONCE * 1e3
     search = replace(chosen.search, seed=chosen.search.seed + 7919 * number)
-    near_hz = found.searches[-1]["goodput_hz"]["median"] if found.searches else 0.0
-    found.searches.append(goodput.measure(subject, search, near_hz=near_hz))
-    rate_hz = found.searches[-1]["goodput_hz"]["median"]
-    if rate_hz:
-        loads = replace(chosen.curve, seed=chosen.curve.seed + 7919 * number)
-        found.curves.append(curve.measure(subject, rate_hz, loads, SHARES))
-    found.memory = coldstart.memory(pids)
-
-
-def _row(found: Measured) -> dict[str, Any]:
-    """One side as the result has it."""
-    points = {
-        share: curve.row(share, [one["points"][place]["runs"][0] for one in found.curves])
-        for place, share in enumerate(SHARES)
-        if found.curves
-    }
-    return found.facts | {
-        "goodput_hz": spread([one["goodput_hz"]["median"] for one in found.searches]),
-        "latency_ms": points[LIGHT]["latency_ms"] if points else None,
-        "slo_attained_at_150": points[HEAVY]["slo_attained"] if points else None,
-        "points": list(points.values()),
-        "at_once_hz": spread([hz for hz, _ in found.bursts]),
-        "processor_ms": spread([ms for _, ms in found.bursts]),
-        "memory_mib": found.memory,
-        "void": any(one["void"] for one in (*found.searches, *found.curves)),
-        "searches": found.searches,
-    }
+    found = Round(at_once_hz, processor_ms, goodput.measure(subject, search, near_hz=near_hz))
+    if not found.goodput_hz or (found.void and chosen.strict):
+        return found
+    loads = replace(chosen.curve, seed=chosen.curve.seed + 7919 * number)
+    return replace(found, loads=curve.measure(subject, found.goodput_hz, loads, SHARES))
 
 
 def ratios(rows: Sequence[Mapping[str, Any]]) -> dict[str, float | None]:
@@ -213,10 +195,12 @@ def title(row: Mapping[str, Any]) -> str:
 
 def faults(result: Mapping[str, Any]) -> list[str]:
     """A sentence for every target that was missed, and for a run that says nothing."""
-    found = list(result["failures"])
-    found += (
-        ["generator: expected a lag p99 up to 1 ms in every run, got more; void"] if result["void"] else []
-    )
+    found: list[str] = list(result["failures"])
+    found += [
+        f"{name}: {count} of {result['plan']['rounds']} rounds are missing or void; --resume makes them up"
+        for name, count in result["lacking"].items()
+        if not any(failure.startswith(f"{name}: ") for failure in found)
+    ]
     for name, ratio in result["ratios"].items():
         wanted = WANTED.get(name) or WANTED.get(name.rpartition(", ")[2])
         if wanted and ratio is not None and ratio < wanted:

@@ -36,7 +36,7 @@ def circumstances(files: Sequence[Result]) -> str:
     """On what and when: machine, commits, dates of all files."""
     newest = max(files, key=lambda one: one.facts["time"])
     machine = newest.facts["machine"]
-    commits = sorted({str(one.facts["commit"]) for one in files})
+    commits = sorted(set().union(*(one.commits for one in files)))
     days = sorted({str(one.facts["time"])[:10] for one in files})
     when = days[0] if len(days) == 1 else f"{days[0]} to {days[-1]}"
     shown = ", ".join(commits[:3]) + (f" and {len(commits) - 3} more" if len(commits) > 3 else "")
@@ -90,7 +90,7 @@ def _provenance(files: Sequence[Result]) -> str:
         (
             one.path.name,
             str(one.facts["command"]),
-            str(one.facts["commit"]),
+            ", ".join(sorted(one.commits)),
             str(one.facts["time"])[:16].replace("T", " "),
             str(one.facts.get("seed", "")),
             "; ".join(one.doubts()),

@@ -55,6 +55,11 @@ class Result:
         return found
 
     @property
+    def commits(self) -> set[str]:
+        """Of which commits its rounds are."""
+        return {str(one["commit"]) for one in (self.facts, *self.facts.get("resumed", ()))}
+
+    @property
     def shortened(self) -> str:
         """Repeats and seconds of a run shorter than the method asks of a quoted figure; empty for others."""
         plan = self.figure("plan") or {}
@@ -66,7 +71,7 @@ class Result:
 
     def doubts(self) -> list[str]:
         """Reasons not to quote it."""
-        machine = self.facts["machine"]
+        machine, stolen = self.facts["machine"], self.facts.get("stolen_share", 0.0)
         busy = self.verb not in UNHURRIED and self.facts.get("load_before", 0.0) > BUSY * machine.get(
             "cores", 1
         )
@@ -80,6 +85,10 @@ class Result:
                     busy,
                     f"the machine was busy before it began (load {self.facts.get('load_before', 0.0):.1f})",
                 ),
+                (
+                    self.verb not in UNHURRIED and stolen > MOST_STOLEN,
+                    f"the host took {stolen:.0%} of the processor time that was wanted",
+                ),
                 (self.facts.get("clean") is False, "uncommitted changes"),
             )
             if holds
@@ -89,6 +98,7 @@ class Result:
 REPEATS, POINT_S = 5, 60.0
 METHOD = {"corrupt": (15, 5.0)}  # where many short turns are compared
 UNHURRIED = ("accuracy", "ladder")  # what else runs does not change what is right
+MOST_STOLEN = 0.05
 BUSY = 0.5  # of the cores: a load average above it means that something else ran
 
 

@@ -169,6 +169,7 @@ def test_the_command_writes_page_and_table_and_fills_the_readme(folder, tmp_path
         ({"quick": True}, "a quick run"),
         ({"load_before": 4.0}, "the machine was busy"),
         ({"clean": False}, "uncommitted changes"),
+        ({"stolen_share": 0.2}, "the host took 20% of the processor time"),
         ({"complete": False}, "ended before its last round"),
     ],
 )

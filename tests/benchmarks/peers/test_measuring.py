@@ -1,5 +1,6 @@
 """The comparison's order and what becomes of a peer that fails; servers and searches are played."""
 
+import json
 from contextlib import contextmanager
 from types import SimpleNamespace
 
@@ -7,6 +8,8 @@ import pytest
 
 from benchmarks.__main__ import make_parser
 from benchmarks.commands import peers as command
+from benchmarks.commands.arguments import Mistyped
+from benchmarks.goodput import spread
 from benchmarks.peers import PEERS, checking, measuring
 from benchmarks.peers.sides import OURS, Side
 
@@ -15,13 +18,13 @@ QUESTION = SimpleNamespace(workload=SimpleNamespace(slo_ms=500.0, why="because")
 
 
 def latency():
-    return {name: measuring.spread([10.0]) for name in ("p50", "p95", "p99")}
+    return {name: spread([10.0]) for name in ("p50", "p95", "p99")}
 
 
 @pytest.fixture
 def played(monkeypatch):
     """Sides that answer so many a second; what was asked, in order. A name in `broken` does not come up."""
-    state = SimpleNamespace(asked=[], hz={}, broken={})
+    state = SimpleNamespace(asked=[], hz={}, broken={}, void=[])
 
     @contextmanager
     def up(name, layout=None):
@@ -31,7 +34,8 @@ def played(monkeypatch):
 
     def search(subject, plan, near_hz):
         state.asked.append((subject.name, plan.seed, near_hz))
-        return {"goodput_hz": measuring.spread([state.hz[subject.name]]), "void": False}
+        void = bool(state.void) and state.void.pop(0)
+        return {"goodput_hz": spread([state.hz[subject.name]]), "void": void}
 
     def loads(subject, rate_hz, plan, shares):
         points = [{"runs": [{"share": share}]} for share in shares]
@@ -48,7 +52,7 @@ def played(monkeypatch):
     monkeypatch.setattr(measuring.goodput, "measure", search)
     monkeypatch.setattr(measuring.goodput, "capacity", capacity)
     monkeypatch.setattr(measuring.curve, "measure", loads)
-    point = {"latency_ms": latency(), "slo_attained": measuring.spread([0.9])}
+    point = {"latency_ms": latency(), "slo_attained": spread([0.9])}
     monkeypatch.setattr(measuring.curve, "row", lambda share, runs: point)
     monkeypatch.setattr(measuring.coldstart, "memory", lambda pids: {"pss": 100.0})
     monkeypatch.setattr(measuring.processor, "taken_s", lambda pids: 0.0)
@@ -78,6 +82,87 @@ def test_sides_are_measured_in_turn_and_a_later_round_begins_at_what_the_last_on
     assert result["ratios"] == {"FastAPI, torch": 3.0} and measuring.faults(result) == []
     row = next(one for one in result["servers"] if one["name"] == "FastAPI")
     assert (row["workers"], row["threads"], row["at_once_hz"]["median"]) == (2, 1, 20.0)
+
+
+def test_a_comparison_goes_on_where_it_was_left(played):
+    played.hz = {OURS: 30.0, "FastAPI, torch": 10.0}
+    first = json.loads(json.dumps(compare("fast_api", rounds=1)))
+    played.asked.clear()
+    played.broken = {"FastAPI, torch": [(1, 2)]}  # the layout that did less is not tried again
+    side = Side(PEERS["fast_api"], "torch", {})
+    result = measuring.measure([side], QUESTION, plan(2), None, None, earlier=first["servers"])
+    assert [(name, near) for name, _, near in played.asked] == [(OURS, 30.0), ("FastAPI, torch", 10.0)]
+    assert [len(row["rounds"]) for row in result["servers"]] == [2, 2] and result["lacking"] == {}
+    assert {name: result["servers"][1][name] for name in ("workers", "threads", "version")} == {
+        "workers": 2,
+        "threads": 1,
+        "version": "1",
+    }
+
+
+def test_a_side_that_is_not_asked_for_again_keeps_its_rounds(played):
+    played.hz = {OURS: 30.0, "FastAPI, torch": 10.0, "LitServe, torch": 15.0}
+    first = compare("fast_api", rounds=1)
+    side = Side(PEERS["lit_serve"], "torch", {})
+    result = measuring.measure([side], QUESTION, plan(1), None, None, earlier=first["servers"])
+    assert result["ratios"] == {"FastAPI, torch": 3.0, "LitServe, torch": 2.0}
+
+
+def test_a_void_round_does_not_count_and_is_said(played):
+    played.hz = {OURS: 30.0, "FastAPI, torch": 10.0}
+    played.void = [False, True]
+    side = Side(PEERS["fast_api"], "torch", {})
+    strict = measuring.replace(plan(2), strict=True)
+    result = measuring.measure([side], QUESTION, strict, None, None)
+    assert [(len(row["rounds"]), row["void_rounds"]) for row in result["servers"]] == [(2, 0), (1, 1)]
+    assert result["lacking"] == {"FastAPI, torch": 1} and not result["void"]
+    assert measuring.faults(result) == [
+        "FastAPI, torch: 1 of 2 rounds are missing or void; --resume makes them up"
+    ]
+
+
+EARLIER = {
+    "command": "python -m benchmarks peers",
+    "commit": "abc1234",
+    "time": "2026-11-22T12:00:00+00:00",
+    "machine": {"cores": 2},
+    "versions": {},
+    "seed": 7,
+    "result": {"plan": {"search": {"point_s": 20.0}, "curve": {}}, "servers": []},
+}
+
+
+@pytest.mark.parametrize(
+    ("change", "told"),
+    [
+        ({}, None),
+        ({"seed": 8}, "expected the seed of .*, 7, got 8; repeat what that run was told"),
+        ({"machine": {"cores": 4}}, "expected the machine of"),
+        ({"plan": {"search": {"point_s": 60.0}, "curve": {}}}, "expected the search of"),
+    ],
+)
+def test_rounds_are_added_to_those_of_the_same_plan_and_machine_only(tmp_path, change, told):
+    path = tmp_path / "peers.json"
+    path.write_text(json.dumps(EARLIER))
+    now = EARLIER | {"plan": EARLIER["result"]["plan"]} | change
+    if told:
+        with pytest.raises(Mistyped, match=told):
+            command.resumed(path, now, now["plan"])
+    else:
+        found = command.resumed(path, now, now["plan"])
+        assert [one["commit"] for one in command.history(found | {"resumed": [{"commit": "b"}]})] == [
+            "b",
+            "abc1234",
+        ]
+
+
+@pytest.mark.parametrize("text", [None, "{", "[]", "{}"])
+def test_without_an_earlier_result_there_is_nothing_to_resume(tmp_path, text):
+    path = tmp_path / "peers.json"
+    if text is not None:
+        path.write_text(text)
+    with pytest.raises(Mistyped, match=r"expected a result of `peers` at .*peers\.json; leave it out first"):
+        command.resumed(path, EARLIER, {})
 
 
 def test_a_layout_that_does_not_answer_leaves_the_other(played):
@@ -124,7 +209,7 @@ def test_where_no_side_answers_every_failure_is_told(played):
 
 
 def test_a_quick_comparison_fails_when_a_side_did(monkeypatch, tmp_path):
-    known = {"servers": [], "ratios": {}, "failures": ["LitServe: not measured: because"], "void": False}
+    known = {"servers": [], "ratios": {}, "failures": ["LitServe: not measured: because"], "lacking": {}}
     question = SimpleNamespace(outputs=())
     monkeypatch.setattr(command, "prepared", lambda *_: ({}, question, []))
     monkeypatch.setattr(checking, "served_engines", lambda _: {})
