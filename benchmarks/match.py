@@ -25,11 +25,12 @@ STREAM = 1_009  # seeds of two pairs lie further apart than their attempts
 
 @dataclass(frozen=True)
 class Plan:
-    """Seconds of each turn, pairs of turns, and how often a pair is tried whose generator was late."""
+    """Seconds of each turn, pairs of turns, and how many times as many are made at most, to make up for those
+    in which the generator was late."""
 
     point_s: float = 5.0
     repeats: int = 15
-    attempts: int = 3
+    attempts: int = 2
     seed: int = 7
 
 
@@ -40,7 +41,7 @@ QUICK: dict[str, Any] = {"point_s": 1.5, "repeats": 1, "attempts": 1}
 class Match:
     """What came of it. pairs: good answers a second of the first and of the second, for every pair of turns
 
-    void: whether the generator was late in every attempt at one of them
+    void: whether the generator was late in some of them; else such pairs were made up for and do not count
     """
 
     pairs: Sequence[tuple[float, float]] = ()
@@ -71,29 +72,27 @@ def play(
     """
     rate_hz = OVERLOAD * capacity(first)
     sides = ((first, alike(first)), (second, of_second or alike(second)))
-    found = Match()
+    good: list[tuple[float, float]] = []
+    late: list[tuple[float, float]] = []
     with tqdm(total=plan.repeats, desc="in turn", unit="pair", leave=False, file=sys.stderr) as bar:
-        while len(found.pairs) < plan.repeats:
-            pair, void = _pair(sides, plan, rate_hz, len(found.pairs))
-            found = Match([*found.pairs, pair], found.void or void)
+        for number in range(plan.attempts * plan.repeats):
+            pair, is_void = _pair(sides, plan, rate_hz, number)
+            (late if is_void else good).append(pair)
+            found = Match(good)
             bar.set_postfix(ratio=f"{found.ratio:.2f}")
-            bar.update()
-            if found.ratio < (least or {}).get(len(found.pairs), 0.0):
-                break
-    return found
+            bar.update(not is_void)
+            if len(good) == plan.repeats or found.ratio < (least or {}).get(len(good), 0.0):
+                return found
+    return Match([*good, *late][: plan.repeats], void=True)
 
 
 def _pair(
     sides: Sequence[tuple[Subject, MakeSchedule]], plan: Plan, rate_hz: float, number: int
 ) -> tuple[tuple[float, float], bool]:
-    turns = (0, 1) if number % 2 == 0 else (1, 0)
+    seed = plan.seed + STREAM * (1 + number)
     verdicts: dict[int, Verdict] = {}
-    for attempt in range(plan.attempts):
-        seed = plan.seed + STREAM * (1 + number) + attempt
-        for side in turns:
-            subject, schedule = sides[side]
-            verdicts[side] = subject.replay(schedule(rate_hz, plan.point_s, seed), patient=False)
-        if not any(each.void for each in verdicts.values()):
-            break
+    for side in (0, 1) if number % 2 == 0 else (1, 0):
+        subject, schedule = sides[side]
+        verdicts[side] = subject.replay(schedule(rate_hz, plan.point_s, seed), patient=False)
     first, second = (verdicts[side].goodput_hz(plan.point_s) for side in (0, 1))
     return (first, second), any(each.void for each in verdicts.values())
