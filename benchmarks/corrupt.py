@@ -17,9 +17,7 @@ from benchmarks.workloads import Workload
 
 SHARE = 0.01
 LEAST_KEPT = 0.97
-STEADY = (
-    0.6  # of the least that was answered in time under overload: what fails there fails for another reason
-)
+STEADY = 0.6  # of the least under overload: what fails there fails for another reason than load
 LEAST_CORRUPT = 20  # that the run in which harm is counted should meet
 LEAST_HZ = 1.0  # of a server that answered nothing in time
 HEADER = 64  # bytes that stay, so that the gate lets the file pass and a decoder meets the rest

@@ -153,15 +153,12 @@ def alike(subject: Subject) -> MakeSchedule:
     return lambda rate_hz, seconds, seed: poisson(rate_hz, seconds, len(subject.messages), seed)
 
 
-def measure(
-    subject: Subject, plan: Plan, schedule: MakeSchedule | None = None, near_hz: float = 0.0
-) -> dict[str, Any]:
+def measure(subject: Subject, plan: Plan, near_hz: float = 0.0) -> dict[str, Any]:
     """Search as often as planned.
 
-    schedule: arrivals of a rate, seconds and seed; by default each of the subject's requests alike
-    near_hz:  what is expected, where it is known; by default the search begins at a burst's throughput
+    near_hz: what is expected, where it is known; by default the search begins at a burst's throughput
     """
-    drawn = schedule or alike(subject)
+    drawn = alike(subject)
     capacity_hz = capacity(subject)
     shares, middle = (NEXT_BRACKET, near_hz) if near_hz else (FIRST_BRACKET, capacity_hz)
     around = tuple(share * middle for share in shares)

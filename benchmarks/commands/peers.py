@@ -23,7 +23,6 @@ from benchmarks.commands.arguments import (
 
 NAMES = ("fast_api", "lit_serve", "bento_ml", "ray_serve", "ml_server")
 VARIANTS = ("torch", "same-engines")
-ALIKE = ("search", "curve")  # what of a plan has to be the same when its rounds are added to
 
 
 def add(verbs: Verbs) -> None:
@@ -63,6 +62,10 @@ def run(chosen: argparse.Namespace) -> Done:
     from benchmarks.peers.sides import Question, Side
 
     facts, work, payloads = prepared(chosen, "weld_inspection")
+    plan = measuring.plan(chosen.quick, chosen.seed, chosen.rounds, chosen.point_s)
+    earlier = resumed(chosen.out, facts, asdict(plan)) if chosen.resume else None
+    if earlier:
+        facts["resumed"] = history(earlier)
     engines = served_engines(chosen.repository)
     sides = [
         Side(PEERS[name], variant, engines if variant == SAME_ENGINES else {})
@@ -70,12 +73,7 @@ def run(chosen: argparse.Namespace) -> Done:
         for variant in dict.fromkeys(chosen.variant or VARIANTS)
     ]
     question = Question(work, payloads, reference(payloads, work.outputs))
-    plan = measuring.plan(chosen.quick, chosen.seed, chosen.rounds, chosen.point_s)
-    earlier = resumed(chosen.out, facts, asdict(plan)) if chosen.resume else None
     folder = (BUILD / "peers").resolve()
-
-    if earlier:
-        facts["resumed"] = history(earlier)
 
     def keep(known: dict[str, Any]) -> None:
         record.write(chosen.out, facts | {"complete": False, "result": known})
@@ -95,21 +93,25 @@ def resumed(path: Path, facts: Mapping[str, Any], plan: Mapping[str, Any]) -> di
     """
     try:
         found: dict[str, Any] = json.loads(path.read_text(encoding="utf-8"))
-        before = {name: found[name] for name in ("machine", "versions", "seed")}
-        before |= {name: found["result"]["plan"][name] for name in ALIKE}
+        before = _alike(found, found["result"]["plan"])
     except (OSError, ValueError, KeyError, TypeError) as error:
         raise Mistyped(
             f"peers: --resume expected a result of `peers` at {path}; leave it out first"
         ) from error
-    now = {name: facts[name] for name in ("machine", "versions", "seed")}
-    now |= {name: plan[name] for name in ALIKE}
-    for name, value in json.loads(json.dumps(now)).items():
+    for name, value in json.loads(json.dumps(_alike(facts, plan))).items():
         if before[name] != value:
             raise Mistyped(
                 f"peers: --resume expected the {name} of {path}, {before[name]}, got {value}; repeat what "
                 "that run was told, or give another --out"
             )
     return found
+
+
+def _alike(facts: Mapping[str, Any], plan: Mapping[str, Any]) -> dict[str, Any]:
+    """What has to be the same for rounds to be added."""
+    return {name: facts[name] for name in ("machine", "versions", "seed")} | {
+        name: plan[name] for name in ("search", "curve")
+    }
 
 
 def history(earlier: Mapping[str, Any]) -> list[dict[str, Any]]:
